@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# From a folder of shapes to leaderboard PNGs. `bash run.sh --help` explains.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+  cat <<'TEXT'
+usage: bash run.sh [RECIPE] [key=value ...]    set up, then run every stage
+       bash run.sh test [pytest options]       set up, then run the tests
+       bash run.sh --help
+
+RECIPE is a file in pipelines/ without .yaml. Without one:
+  paper   where the data set is in input/pixel-skelneton/ and there is a CUDA GPU
+  cpu     where the data set is there and there is no CUDA GPU
+  demo    where there is no data set: shapes are generated, a few minutes on two cores
+key=value overrides a key of the recipe, such as train.epochs=20 or data.root=/data/skelneton.
+
+Stages (each a script in src/ with --help; what is current is skipped, what was killed continues):
+  make_demo_data  check_input  make_folds  make_distance_maps  tune_loss  train
+  tune_threshold  make_submission  summarize
+
+The active Python environment is used if it satisfies requirements.txt, else .venv is created.
+PYTHON=/path/to/python3.12 chooses the interpreter for .venv (3.11 or newer).
+
+examples:
+  bash run.sh
+  bash run.sh demo train.epochs=4
+  bash run.sh cpu folds.scheme=grouped
+TEXT
+}
+
+die() { echo "error: $*" >&2; exit 1; }
+
+is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11 python; do
+    [ -n "$candidate" ] && is_new_enough "$candidate" && { command -v "$candidate"; return; }
+  done
+  die "no Python 3.11 or newer found; install one, or name it with PYTHON=/path/to/python3"
+}
+
+# Sets $python to an interpreter that has everything in requirements.txt.
+set_up() {
+  local base=$1
+  if "$base" src/canet/requirements_check.py 2>/dev/null; then
+    python=$base
+    return
+  fi
+  python=.venv/bin/python
+  if [ -x "$python" ] && "$python" src/canet/requirements_check.py 2>/dev/null; then return; fi
+  echo "== setting up .venv (once; several GB, some minutes)"
+  [ -x "$python" ] || "$base" -m venv .venv || die "$base cannot make a virtual environment"
+  "$python" -m pip install --quiet --disable-pip-version-check --progress-bar on \
+    -r requirements.txt -c constraints.txt || die "installing requirements.txt failed, see above"
+  "$python" src/canet/requirements_check.py || die "the installation is incomplete, see above"
+}
+
+main() {
+  case "${1:-}" in -h | --help) usage; exit 0 ;; esac
+  local base recipe overrides=() stage
+  base=$(find_python)
+  if [ "${1:-}" = test ]; then
+    shift
+    set_up "$base"
+    exec "$python" -m pytest "$@"
+  fi
+  if [ $# -gt 0 ] && [[ $1 != *=* ]]; then
+    recipe=$1; shift
+    echo "recipe $recipe, as asked"
+  else
+    { read -r recipe; read -r reason; } < <("$base" src/canet/default_recipe.py "$@")
+    echo "recipe $recipe: $reason"
+  fi
+  [ $# -gt 0 ] && overrides=(--set "$@")
+  set_up "$base"
+  for stage in make_demo_data check_input make_folds make_distance_maps tune_loss train tune_threshold; do
+    "$python" "src/$stage.py" --recipe "$recipe" ${overrides[@]+"${overrides[@]}"}
+  done
+  run_name=$("$python" src/canet/recipe.py "$recipe" "$@")
+  "$python" src/make_submission.py --run "$run_name"
+  "$python" src/summarize.py --recipe "$recipe" ${overrides[@]+"${overrides[@]}"}
+}
+
+main "$@"

@@ -1,0 +1,7 @@
+"""Skeletons of shapes with the Context Attention Network (CANet).
+
+The way of the data, module by module: `recipe` (what to do) → `dataset` (shapes and
+skeletons on disk; `demo` generates some) → `folds` → `distance` (the network's input) →
+`augment` → `network` + `losses` → `training` (and `loss_search` before it) → `prediction`
+→ `postprocess` + `threshold_search` → `submission`, judged by `metrics`, beside `classical`.
+"""

@@ -1,0 +1,96 @@
+"""Training samples: cached maps and labels, flipped, turned and shifted.
+
+What is drawn for a sample is a function of (seed, epoch, index), so neither the number of loader
+processes nor a restart changes it.
+"""
+
+from collections.abc import Iterator
+
+import albumentations as A
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from canet.recipe import Augment
+
+
+def random_seed(*parts: int) -> int:
+    """A 32-bit seed that depends on all parts."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def build_transform(settings: Augment) -> A.Compose:
+    """The recipe's augmentation: exact pixel moves only, nothing is interpolated.
+
+    Source: flips, quarter turns and shifts as in Nguyen, 2021, whom the paper follows.
+    """
+    steps = []
+    if settings.flips_and_turns:
+        steps.append(A.D4(p=1))
+    if settings.crop_px:
+        steps.append(A.CropNonEmptyMaskIfExists(settings.crop_px, settings.crop_px, p=1))
+    if settings.shift_px:
+        reach = (-settings.shift_px, settings.shift_px)
+        steps.append(
+            A.Affine(
+                translate_px={"x": reach, "y": reach},
+                interpolation=cv2.INTER_NEAREST,
+                mask_interpolation=cv2.INTER_NEAREST,
+                p=1,
+            )
+        )
+    return A.Compose(steps)
+
+
+class SkeletonDataset(Dataset):
+    """Pairs of input (C, H, W) float32 and label (1, H, W) float32 of 0 and 1.
+
+    Args:
+        maps: (N, C, H, W) float32, the network's inputs.
+        skeletons: (N, H, W) uint8 of 0 and 1.
+        augment: None gives the images as they are.
+        seed: of the augmentation.
+    """
+
+    def __init__(
+        self, maps: np.ndarray, skeletons: np.ndarray, augment: Augment | None = None, seed: int = 0
+    ):
+        self.maps, self.skeletons, self.seed = maps, skeletons, seed
+        self.transform = build_transform(augment) if augment else None
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        epoch, index = key
+        image, mask = self.maps[index].transpose(1, 2, 0), self.skeletons[index]  # (H, W, C)
+        if self.transform:
+            self.transform.set_random_seed(random_seed(self.seed, epoch, index))
+            moved = self.transform(image=image, mask=mask)
+            image, mask = moved["image"], moved["mask"]
+        image = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)  # (C, H, W)
+        return torch.from_numpy(image), torch.from_numpy(mask[None].astype(np.float32))
+
+
+class EpochSampler(torch.utils.data.Sampler[tuple[int, int]]):
+    """(epoch, index) pairs in an order that is a function of (seed, epoch).
+
+    The last batch is completed from the epoch's beginning, so that batch statistics never come
+    from a handful of images, and every image is seen at least once.
+
+    Args:
+        count: number of images.
+        batch: images a batch.
+        seed: of the order.
+    """
+
+    def __init__(self, count: int, batch: int, seed: int):
+        self.count, self.batch, self.seed, self.epoch = count, batch, seed, 0
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch) * self.batch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        return ((self.epoch, int(index)) for index in np.resize(order, len(self)))

@@ -1,0 +1,138 @@
+"""What the network sees: distance maps and their kin, built from `shape > 0`.
+
+Every kind turns and flips with its shape exactly, so augmentation may act on cached maps.
+"""
+
+import cv2
+import numpy as np
+
+from canet.recipe import Input
+
+# Distances are divided by this: half of the real shapes have their largest radius below it.
+SCALE_PX = 32.0
+SOFT_TEMPERATURE_PX = 1.0
+SOFT_RADIUS_PX = 3
+CHANNELS = {
+    "shape": 1,
+    "distance": 1,
+    "repaired_distance": 1,
+    "soft_distance": 1,
+    "shape+distance": 2,
+    "shape+distance+edge": 3,
+}
+
+
+def inside(shape: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 grey → (H, W) bool. The labels were made from `shape > 0`, edges included."""
+    return shape > 0
+
+
+def closed(mask: np.ndarray) -> np.ndarray:
+    """A 3×3 closing, (H, W) bool → the same: the mask that the real labels were made on."""
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
+
+
+def fill_holes(mask: np.ndarray, max_hole_px: int) -> np.ndarray:
+    """Fill background regions that do not reach the border and have at most `max_hole_px` pixels.
+
+    Args:
+        mask: (H, W) bool, True inside the shape.
+        max_hole_px: largest area that counts as a hole to repair; larger ones are real rings.
+
+    Returns:
+        (H, W) bool.
+
+    Source: paper, section 3.2, which does not say how; the real data's holes have 1 to 25 pixels.
+    """
+    background = (~mask).astype(np.uint8)
+    count, regions, stats, _ = cv2.connectedComponentsWithStats(background, connectivity=4)
+    height, width = mask.shape
+    left, top, w, h, area = stats.T
+    touches = (left == 0) | (top == 0) | (left + w == width) | (top + h == height)
+    hole = ~touches & (area <= max_hole_px)
+    hole[0] = False  # region 0 is the shape itself
+    return mask | hole[regions] if count > 1 else mask
+
+
+def distance_map(mask: np.ndarray) -> np.ndarray:
+    """Euclidean distance from each shape pixel to the nearest background pixel.
+
+    What lies beyond the image counts as background: the labels of shapes that touch the border
+    treat it as outline, and a full image has a distance too.
+
+    Args:
+        mask: (H, W) bool, True inside the shape.
+
+    Returns:
+        (H, W) float32, in pixels; 0 outside the shape.
+
+    Raises:
+        ValueError: `mask` is not 2-D bool.
+
+    Source: Felzenszwalb & Huttenlocher, "Distance Transforms of Sampled Functions", 2012.
+    """
+    if mask.ndim != 2 or mask.dtype != bool:
+        raise ValueError(f"mask is {mask.ndim}-D {mask.dtype}; expected 2-D bool")
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return distance[1:-1, 1:-1].copy()
+
+
+def soft_distance_map(mask: np.ndarray) -> np.ndarray:
+    """A distance map whose ridges are rounded: a local soft minimum of the distances.
+
+    For each shape pixel −T·log of the mean of exp(−d/T) over the 7×7 pixels around it, T = 1 px.
+    The smooth distance of the paper's reference [13] is not given by formula in public; this is
+    this project's reading of "smooth distance estimation".
+
+    Args:
+        mask: (H, W) bool, True inside the shape.
+
+    Returns:
+        (H, W) float32, in pixels; 0 outside the shape.
+    """
+    near = np.exp(-distance_map(mask).astype(np.float64) / SOFT_TEMPERATURE_PX)
+    side = 2 * SOFT_RADIUS_PX + 1
+    mean = cv2.blur(near, (side, side), borderType=cv2.BORDER_CONSTANT)
+    soft = -SOFT_TEMPERATURE_PX * np.log(np.maximum(mean, 1e-30))
+    return np.where(mask, np.maximum(soft, 0), 0).astype(np.float32)
+
+
+def edge_map(mask: np.ndarray) -> np.ndarray:
+    """The shape's outline by Canny, (H, W) bool → (H, W) float32 of 0 and 1.
+
+    Canny's non-maximum suppression prefers a side on a two-pixel-wide edge, so the union over
+    the eight flips and turns is taken: it turns with the shape.
+    """
+    edges = np.zeros(mask.shape, bool)
+    image = mask.astype(np.uint8) * 255
+    for turns in range(4):
+        for flip in (False, True):
+            view = np.rot90(image, turns)
+            view = np.ascontiguousarray(view[:, ::-1] if flip else view)
+            found = cv2.Canny(view, 100, 200) > 0
+            edges |= np.rot90(found[:, ::-1] if flip else found, -turns)
+    return edges.astype(np.float32)
+
+
+def input_map(shape: np.ndarray, settings: Input) -> np.ndarray:
+    """The network's input for one shape.
+
+    Args:
+        shape: (H, W) uint8 grey.
+        settings: the recipe's `input` section.
+
+    Returns:
+        (C, H, W) float32; distances in units of 32 px, shape and edges 0 to 1.
+    """
+    mask = inside(shape)
+    if settings.kind == "shape":
+        return mask[None].astype(np.float32)
+    if settings.kind == "soft_distance":
+        return soft_distance_map(mask)[None] / SCALE_PX
+    if settings.kind == "repaired_distance":
+        return distance_map(fill_holes(mask, settings.max_hole_px))[None] / SCALE_PX
+    channels = [mask.astype(np.float32), distance_map(mask) / SCALE_PX, edge_map(mask)]
+    if settings.kind == "distance":
+        return channels[1][None]
+    return np.stack(channels[: CHANNELS[settings.kind]])

@@ -1,0 +1,84 @@
+"""Input maps of a folder of shapes, computed once and kept in `cache/`."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from canet import distance
+from canet.dataset import list_images
+from canet.files import UserError, digest_of_files, read_grey, replacing, sha256_of, shown
+from canet.recipe import Input
+from canet.stage import Stamp, progress
+
+
+def cache_path(folder: Path, settings: Input, cache: Path) -> Path:
+    """Where the maps of a folder are kept; holes of another size are another file."""
+    kind = settings.kind
+    if kind == "repaired_distance":
+        kind += f"_{settings.max_hole_px}px"
+    return cache / "maps" / folder.parent.name / folder.name / f"{kind}.npy"
+
+
+def stamp_of(folder: Path, settings: Input, cache: Path) -> Stamp:
+    """Maps are current for the contents of the shapes, the settings and the code that maps."""
+    path = cache_path(folder, settings, cache)
+    depends = {
+        "shapes": digest_of_files(list_images(folder)),
+        "input": settings.model_dump(),
+        "code": sha256_of(Path(distance.__file__)),
+    }
+    return Stamp(path.with_suffix(".json"), depends, [path])
+
+
+def compute_maps(paths: list[Path], settings: Input, quiet: bool = False) -> np.ndarray:
+    """Input maps of image files.
+
+    Args:
+        paths: shapes, all of one size.
+        settings: the recipe's `input` section.
+        quiet: show no progress.
+
+    Returns:
+        (N, C, H, W) float32.
+
+    Raises:
+        UserError: a file is unreadable or of another size than the first.
+    """
+    height, width = read_grey(paths[0]).shape
+    maps = np.empty((len(paths), distance.CHANNELS[settings.kind], height, width), np.float32)
+
+    def fill(i: int) -> None:
+        shape = read_grey(paths[i])
+        if shape.shape != (height, width):
+            raise UserError(
+                f"{shown(paths[i])}: is {shape.shape[1]}×{shape.shape[0]}, the others "
+                f"{width}×{height}; bring all to one size"
+            )
+        maps[i] = distance.input_map(shape, settings)
+
+    with ThreadPoolExecutor() as pool:  # OpenCV decodes and transforms outside Python's lock
+        done = pool.map(fill, range(len(paths)))
+        for _ in progress(done, total=len(paths), desc="maps", disable=quiet, delay=2):
+            pass
+    return maps
+
+
+def load_maps(folder: Path, settings: Input, cache: Path, force: bool = False) -> np.ndarray:
+    """Input maps of all shapes of a folder, in the order of their names.
+
+    Read from the cache; computed, and written there, where the cache is missing, outdated or
+    damaged (its checksum says so).
+
+    Returns:
+        (N, C, H, W) float32, read-only, mapped from the file.
+    """
+    stamp = stamp_of(folder, settings, cache)
+    path = stamp.outputs[0]
+    if force or not stamp.is_current():
+        if path.exists() and not force:
+            print(f"   {shown(path)} is outdated or damaged: rebuilt", flush=True)
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.save(file, compute_maps(list_images(folder), settings))
+        stamp.write()
+    return np.load(path, mmap_mode="r")

@@ -1,0 +1,43 @@
+"""The residual block that replaces U-Net's double convolution (paper, section 3.1)."""
+
+import torch
+from torch import nn
+
+
+class ResBlock(nn.Module):
+    """Two 3×3 convolutions with batch normalisation and a shortcut.
+
+    (B, in_channels, H, W) → (B, out_channels, H, W). The shortcut is the identity, or a 1×1
+    convolution where the number of channels changes.
+
+    Source: He et al., "Deep Residual Learning for Image Recognition", 2016, figure 2; the
+    paper names the block and not its inside, so this is the plain one (no bottleneck).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+        self.shortcut = (
+            nn.Identity()
+            if in_channels == out_channels
+            else nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, bias=False),
+                nn.BatchNorm2d(out_channels),
+            )
+        )
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.relu(self.body(x) + self.shortcut(x))
+
+
+def res_blocks(in_channels: int, out_channels: int, count: int) -> nn.Sequential:
+    """One stage: `count` ResBlocks, the first of which changes the number of channels."""
+    channels = [in_channels] + [out_channels] * count
+    return nn.Sequential(*(ResBlock(a, b) for a, b in zip(channels, channels[1:])))

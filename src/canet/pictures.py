@@ -1,0 +1,99 @@
+"""The pictures of a run, as plain PNG."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from canet.files import write_with
+from canet.metrics import LEVELS, f1_score
+
+HIT, MISSED, EXTRA = (255, 255, 255), (255, 90, 80), (70, 160, 255)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    write_with(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+    plt.close(figure)
+
+
+def draw_curves(history: list[dict], path: Path) -> None:
+    """Loss and held-out F1 over the epochs."""
+    table = pd.DataFrame(history)
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    axis.plot(table["epoch"], table["loss"], color="tab:grey", label="training loss")
+    axis.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    axis.legend(loc="upper left", frameon=False)
+    if "f1" in table:
+        judged = table.dropna(subset="f1")
+        right = axis.twinx()
+        right.plot(judged["epoch"], judged["f1"], "o-", color="tab:blue", ms=3, label="held-out F1")
+        right.set(ylabel="per-image F1", ylim=(0, 1))
+        right.legend(loc="lower right", frameon=False)
+    _save(figure, path)
+
+
+def draw_errors(prediction: np.ndarray, label: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """Hits white, missed red, extra blue over the dim shape: (H, W) bools → (H, W, 3) uint8."""
+    picture = np.where(body[..., None], np.uint8(45), np.uint8(0)).repeat(3, 2)
+    picture[label & ~prediction] = MISSED
+    picture[prediction & ~label] = EXTRA
+    picture[prediction & label] = HIT
+    return picture
+
+
+def draw_panel(
+    maps: np.ndarray,
+    skeletons: np.ndarray,
+    levels: np.ndarray,
+    threshold: float,
+    names: list[str],
+    path: Path,
+    columns: int = 6,
+) -> None:
+    """The worst, some middling and the best predictions: input, probability, errors.
+
+    Args:
+        maps: (N, H, W) float32, one channel of the input.
+        skeletons: (N, H, W) bool.
+        levels: (N, H, W) uint8 probabilities.
+        threshold: 0 to 1.
+        names: of the images.
+        path: the PNG.
+        columns: images shown.
+    """
+    predictions = levels >= threshold * LEVELS
+    f1 = np.array([f1_score(p, s) for p, s in zip(predictions, skeletons)])
+    chosen = np.argsort(f1)[np.linspace(0, len(f1) - 1, min(columns, len(f1))).astype(int)]
+    figure, axes = plt.subplots(
+        3, len(chosen), figsize=(2.4 * len(chosen), 7.6), layout="constrained", squeeze=False
+    )
+    for column, i in zip(axes.T, chosen):
+        column[0].imshow(maps[i], cmap="magma")
+        column[1].imshow(levels[i], cmap="gray", vmin=0, vmax=LEVELS - 1)
+        column[2].imshow(draw_errors(predictions[i], skeletons[i], maps[i] > 0))
+        column[0].set_title(f"{names[i]}\nF1 {f1[i]:.3f}", fontsize=9)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    figure.suptitle(
+        "worst to best: input, probability, errors (white: hit, red: missed, blue: extra)",
+        fontsize=10,
+    )
+    _save(figure, path)
+
+
+def draw_threshold_curve(
+    thresholds: np.ndarray, f1: np.ndarray, trials: list[tuple[float, float]], chosen: float, path: Path
+) -> None:
+    """Per-image F1 over thresholds: the exhaustive sweep as a line, Optuna's trials as dots."""
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    axis.plot(thresholds, f1, color="tab:blue", label="exhaustive sweep")
+    axis.plot(*zip(*trials), "o", color="tab:orange", ms=4, label="Optuna's trials")
+    axis.axvline(chosen, color="tab:grey", ls=":", label=f"chosen: {chosen:.3f}")
+    axis.set(xlabel="threshold", ylabel="per-image F1 on out-of-fold images", xlim=(0, 1))
+    axis.legend(frameon=False)
+    _save(figure, path)

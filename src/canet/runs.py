@@ -1,0 +1,96 @@
+"""Finding what has been trained: runs, their models and thresholds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from canet.files import REPOSITORY, UserError, read_json, shown
+from canet.model_folder import TrainedModel, load_model
+from canet.recipe import Postprocess
+
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run's chosen models with the threshold to use."""
+
+    folder: Path
+    models: list[TrainedModel]
+    threshold: float
+    postprocess: Postprocess
+    threshold_origin: str
+
+
+def finished_folds(run: Path) -> dict[str, dict]:
+    """`done.json` of each finished fold of a run, by `0`, `1`, … or `all`."""
+    found = {}
+    for path in sorted(run.glob("fold-*/done.json")):
+        name = path.parent.name.removeprefix("fold-")
+        done = read_json(path)
+        if done and (name.isdecimal() or name == "all"):
+            found[name] = done
+    return found
+
+
+def newest_run(runs: Path) -> Path:
+    """The run that finished training last.
+
+    Raises:
+        UserError: nothing is trained yet.
+    """
+    finished = [
+        (max(done["finished_at"] for done in folds.values()), run)
+        for run in runs.glob("*")
+        if (folds := finished_folds(run))
+    ]
+    if not finished:
+        raise UserError(
+            f"{shown(runs)}: no trained run; train one with bash run.sh, or name one with --run"
+        )
+    return max(finished)[1]
+
+
+def find_run(name: str | None, runs: Path = REPOSITORY / "runs") -> Path:
+    """A run's folder from its name or path; the newest without a name."""
+    if not name:
+        return newest_run(runs)
+    for folder in (Path(name), runs / name):
+        if folder.is_dir():
+            return folder
+    near = ", ".join(sorted(p.name for p in runs.glob("*") if finished_folds(p))) or "none"
+    raise UserError(f"no run {name}; trained runs: {near}")
+
+
+def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRun:
+    """Load a run's models.
+
+    Args:
+        folder: of the run.
+        wanted: folds to average; [] takes `all` where it is trained, else every trained fold.
+        device: for the models.
+
+    Raises:
+        UserError: a wanted fold is not trained.
+    """
+    there = finished_folds(folder)
+    chosen = wanted or (["all"] if "all" in there else list(there))
+    missing = [k for k in chosen if k not in there]
+    if missing or not chosen:
+        raise UserError(
+            f"{shown(folder)}: fold {', '.join(missing) or '0'} is not trained; "
+            f"trained are {', '.join(there) or 'none'}"
+        )
+    models = [load_model(folder / f"fold-{k}" / "model", device) for k in chosen]
+    kinds = {m.recipe.input.model_dump_json() for m in models}
+    if len(kinds) > 1:
+        raise UserError(f"{shown(folder)}: its folds have different inputs and cannot be averaged")
+    tuned = read_json(folder / "threshold.json")
+    if tuned:
+        origin = f"{tuned['study']}, {tuned['images']} held-out images"
+        return TrainedRun(
+            folder, models, tuned["threshold"], Postprocess(**tuned["postprocess"]), origin
+        )
+    settings = models[0].recipe.postprocess
+    return TrainedRun(folder, models, DEFAULT_THRESHOLD, settings, "default, nothing was tuned")

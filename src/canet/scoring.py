@@ -1,0 +1,59 @@
+"""Scoring a set of predictions against labels."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from canet.dataset import list_images, read_skeleton
+from canet.files import UserError
+from canet.metrics import Score, score_image, summarize
+
+
+def load_labels(folder: Path) -> dict[str, np.ndarray]:
+    """(H, W) bool by file name."""
+    return {p.name: read_skeleton(p) for p in list_images(folder)}
+
+
+def score_predictions(
+    predictions: dict[str, np.ndarray], labels: dict[str, np.ndarray]
+) -> dict[str, Score]:
+    """Each image's figures.
+
+    Args:
+        predictions: (H, W) bool by file name.
+        labels: (H, W) bool by file name.
+
+    Raises:
+        UserError: a prediction is missing or of the wrong size (the challenge scores such a
+            submission 0), or belongs to no label.
+    """
+    missing, unknown = sorted(labels.keys() - predictions), sorted(predictions.keys() - labels)
+    if missing or unknown:
+        example = (missing + unknown)[0]
+        raise UserError(
+            f"{len(missing)} predictions are missing and {len(unknown)} have no label "
+            f"({example}); names must be those of the labels"
+        )
+    for name, label in labels.items():
+        if predictions[name].shape != label.shape:
+            raise UserError(
+                f"{name}: prediction is {predictions[name].shape[::-1]}, "
+                f"label {label.shape[::-1]}; the challenge would score 0"
+            )
+    return {name: score_image(predictions[name], label) for name, label in labels.items()}
+
+
+def summary_table(rows: Iterable[tuple[str, dict[str, Score]]]) -> pd.DataFrame:
+    """One row a method with the figures of `metrics.summarize`."""
+    return pd.DataFrame(
+        [{"method": name} | summarize(list(scores.values())) for name, scores in rows]
+    )
+
+
+def apply_method(
+    method: Callable[[np.ndarray], np.ndarray], masks: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """A classical method on every shape, (H, W) bool by file name."""
+    return {name: method(mask) for name, mask in masks.items()}

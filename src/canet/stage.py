@@ -1,0 +1,156 @@
+"""What every stage script shares: its command line, its progress and when it may be skipped."""
+
+import argparse
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from tqdm import tqdm
+
+from canet import recipe as recipes
+from canet.default_recipe import choose
+from canet.files import REPOSITORY, UserError, digest_of, read_json, sha256_of, shown, write_json
+
+RECORDED_PACKAGES = [
+    "torch",
+    "segmentation-models-pytorch",
+    "albumentations",
+    "timm",
+    "opencv-python-headless",
+    "numpy",
+    "scikit-image",
+    "scikit-learn",
+    "optuna",
+]
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser that shows the script's docstring, examples included, as its help."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def recipe_parser(description: str) -> argparse.ArgumentParser:
+    """`parser` with --recipe, --set and --force."""
+    p = parser(description)
+    p.add_argument("--recipe", metavar="NAME", help="a recipe in pipelines/ (default: what suits)")
+    p.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="overrides",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="override keys of the recipe, such as train.epochs=20",
+    )
+    p.add_argument("--force", action="store_true", help="do it again even if it is current")
+    return p
+
+
+def add_storage(p: argparse.ArgumentParser) -> None:
+    """Add --storage to a stage that runs an Optuna study."""
+    p.add_argument("--storage", metavar="URL", help="any RDB for Optuna (default: SQLite)")
+
+
+def load_recipe(args: argparse.Namespace) -> recipes.Recipe:
+    """The recipe that the command line names, or the one that suits this machine."""
+    name = args.recipe or choose(args.overrides)[0]
+    storage = getattr(args, "storage", None)
+    return recipes.load(name, args.overrides + ([f"machine.storage={storage}"] if storage else []))
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script: errors a user can mend are one line on stderr and exit code 1."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the same command continues from what is written")
+    except OSError as error:
+        where = f" {shown(Path(error.filename))}" if error.filename else ""
+        sys.exit(f"error:{where} {error.strerror or error}; mend that and repeat the command")
+
+
+def announce(stage: str, reads: Iterable[Path], writes: Iterable[Path]) -> None:
+    """Say what a stage reads and writes."""
+    print(f"== {stage}")
+    print(f"   reads  {', '.join(shown(p) for p in reads) or 'nothing'}")
+    print(f"   writes {', '.join(shown(p) for p in writes)}", flush=True)
+
+
+def progress(iterable: Iterable | None = None, **options) -> tqdm:
+    """A progress bar with remaining time; sparse where the output is no terminal."""
+    interval = 0.3 if sys.stderr.isatty() else 10
+    options = {"mininterval": interval, "maxinterval": interval, "dynamic_ncols": True} | options
+    return tqdm(iterable, **options)
+
+
+class Stamp:
+    """Whether a stage's outputs are those of these settings and inputs, judged by content.
+
+    Args:
+        path: where the stamp is kept, beside the outputs.
+        settings: everything the outputs depend on, as JSON-like values; inputs as digests.
+        outputs: the files the stage writes.
+    """
+
+    def __init__(self, path: Path, settings: dict, outputs: list[Path]):
+        self.path, self.outputs = path, outputs
+        self.digest = digest_of(settings)
+
+    def is_current(self) -> bool:
+        kept = read_json(self.path)
+        if not kept or kept.get("digest") != self.digest:
+            return False
+        return all(
+            p.is_file() and kept.get("outputs", {}).get(_key(p)) == sha256_of(p)
+            for p in self.outputs
+        )
+
+    def write(self) -> None:
+        outputs = {_key(p): sha256_of(p) for p in self.outputs}
+        write_json(self.path, {"digest": self.digest, "outputs": outputs})
+
+
+def _key(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def skip(stamp: Stamp, force: bool) -> bool:
+    """Whether a stage may be skipped; says so."""
+    if force or not stamp.is_current():
+        return False
+    print("   current for this recipe and these inputs: skipped (--force does it again)", flush=True)
+    return True
+
+
+def commit() -> str:
+    """The repository's commit, with `+` where tracked files differ from it."""
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(REPOSITORY), *words], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (
+            "+" if git("status", "--porcelain", "--untracked-files=no") else ""
+        )
+    except OSError:  # no git on this machine
+        return "unknown"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in RECORDED_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,53 @@
+"""Check the data set before anything is computed, and list everything that is wrong at once.
+
+reads   the data set that the recipe names (data.root, input/pixel-skelneton by default)
+writes  nothing but a stamp in cache/, so that an unchanged data set is not checked again
+
+Found are: missing folders, a shape without skeleton or the reverse, unreadable files, wrong
+sizes, black-on-white images, empty skeletons, labels outside their shape.
+
+examples:
+  python src/check_input.py
+  python src/check_input.py --set data.root=/kaggle/input/pixel-skelneton
+"""
+
+from canet import dataset, stage
+from canet.dataset import ImageFolders, find_problems
+from canet.files import UserError, digest_of_files, sha256_of
+
+MOST_SHOWN = 30
+
+
+def main() -> None:
+    args = stage.recipe_parser(__doc__).parse_args()
+    recipe = stage.load_recipe(args)
+    folders = ImageFolders(recipe.data_root, recipe.data)
+    stamp_path = recipe.cache_folder / "checked" / f"{recipe.data.root.name}.json"
+    stage.announce("check the input", [folders.root], [stamp_path])
+    readable = all(f.is_dir() and any(f.glob("*.png")) for f in folders.all())
+    stamp = stage.Stamp(
+        stamp_path,
+        {
+            "data": recipe.settings("data"),
+            "files": digest_of_files(folders.files()) if readable else None,
+            "code": sha256_of(dataset.__file__),
+        },
+        [],
+    )
+    if readable and stage.skip(stamp, args.force):
+        return
+    problems = find_problems(folders)
+    if problems:
+        listed = "\n  ".join(problems[:MOST_SHOWN])
+        rest = f"\n  … and {len(problems) - MOST_SHOWN} more" if len(problems) > MOST_SHOWN else ""
+        raise UserError(
+            f"{len(problems)} problems with the data set:\n  {listed}{rest}\n\n"
+            f"expected:\n{folders.expected_tree()}\n\nfound:\n{folders.found_tree()}"
+        )
+    stamp.write()
+    counts = ", ".join(f"{len(dataset.list_images(f))} in {f.name}" for f in folders.all())
+    print(f"   all is well: {counts}")
+
+
+if __name__ == "__main__":
+    stage.run(main)

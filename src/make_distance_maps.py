@@ -1,0 +1,32 @@
+"""Compute the network's input for every shape, once, and keep it in the cache.
+
+reads   the shapes of the data set
+writes  cache/maps/DATASET/FOLDER/KIND.npy with a checksum beside it
+
+Kinds (input.kind): shape, distance, repaired_distance (holes up to input.max_hole_px filled
+first), soft_distance, shape+distance, shape+distance+edge. Built from shape > 0.
+
+examples:
+  python src/make_distance_maps.py --recipe cpu
+  python src/make_distance_maps.py --recipe cpu --set input.kind=shape+distance+edge
+"""
+
+from canet import stage
+from canet.dataset import ImageFolders
+from canet.map_cache import cache_path, load_maps
+
+
+def main() -> None:
+    args = stage.recipe_parser(__doc__).parse_args()
+    recipe = stage.load_recipe(args)
+    data = ImageFolders(recipe.data_root, recipe.data)
+    folders = [data.train_shapes, data.test_shapes]
+    paths = [cache_path(f, recipe.input, recipe.cache_folder) for f in folders]
+    stage.announce(f"distance maps ({recipe.input.kind})", folders, paths)
+    for folder in folders:
+        maps = load_maps(folder, recipe.input, recipe.cache_folder, args.force)
+        print(f"   {folder.name}: {len(maps)} maps of {'×'.join(map(str, maps.shape[1:]))}")
+
+
+if __name__ == "__main__":
+    stage.run(main)

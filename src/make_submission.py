@@ -1,0 +1,118 @@
+"""Predict a folder of shapes with a trained run and write leaderboard PNGs and a flat zip.
+
+reads   runs/NAME/fold-K/model/ (the newest run without --run), its threshold.json, the shapes
+writes  submissions/NAME.zip, submissions/NAME/*.png, submissions/NAME.json (the manifest)
+
+Everything is checked before the zip appears: names, count, sizes, values, no nested folder.
+
+examples:
+  python src/make_submission.py                                   newest run, its test shapes
+  python src/make_submission.py --run cpu --tta
+  python src/make_submission.py --run paper --folds 0 1 2 3 4     average of five models
+  python src/make_submission.py --images photos/ --out photos     any folder of shape PNGs
+"""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from canet import stage
+from canet.dataset import list_images
+from canet.device import describe, pick_device, resolve_precision
+from canet.distance import inside
+from canet.files import REPOSITORY, UserError, digest_of_files, read_grey, sha256_of, shown
+from canet.map_cache import compute_maps
+from canet.postprocess import to_skeleton
+from canet.prediction import pad_to, predict_levels
+from canet.runs import TrainedRun, find_run, load_run
+from canet.submission import write_submission
+
+
+def predict_folder(
+    run: TrainedRun, paths: list[Path], tta: bool, device, precision: str
+) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, int]]]:
+    """Skeletons and shape sizes by file name; images of each size are predicted together."""
+    by_size: dict[tuple[int, int], list[Path]] = {}
+    for path in paths:
+        by_size.setdefault(read_grey(path).shape, []).append(path)
+    networks = [m.network for m in run.models]
+    settings, batch = run.models[0].recipe.input, run.models[0].recipe.predict.batch
+    skeletons, sizes = {}, {}
+    for size, group in by_size.items():
+        stride = max(n.encoder.output_stride for n in networks)
+        maps = pad_to(compute_maps(group, settings), stride)
+        label = f"predict {size[1]}×{size[0]}"
+        levels = predict_levels(networks, maps, device, precision, batch, tta, label)
+        for path, level in zip(group, levels[:, : size[0], : size[1]]):
+            mask = inside(read_grey(path))
+            skeletons[path.name] = to_skeleton(level, run.threshold, mask, run.postprocess)
+            sizes[path.name] = size
+    return skeletons, sizes
+
+
+def parse():
+    parser = stage.parser(__doc__)
+    parser.add_argument("--run", metavar="NAME", help="a run in runs/ (default: the newest)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="shapes (default: test shapes)")
+    parser.add_argument("--out", metavar="NAME", help="name or path (default: the run's name)")
+    parser.add_argument("--folds", nargs="+", metavar="K", default=[], help="models to average")
+    parser.add_argument("--threshold", type=float, metavar="T", help="0 to 1 (default: tuned)")
+    parser.add_argument("--tta", action="store_true", help="average over eight flips and turns")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 …")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    device = pick_device(args.device)
+    run = load_run(find_run(args.run), args.folds, device)
+    if args.threshold is not None:
+        if not 0 < args.threshold < 1:
+            raise UserError(f"--threshold {args.threshold}: expected a number between 0 and 1")
+        run = replace(run, threshold=args.threshold, threshold_origin="--threshold")
+    recipe = run.models[0].recipe
+    shapes = args.images or recipe.data_root / recipe.data.test_shapes
+    out = Path(args.out or run.folder.name)
+    zip_path = (out if out.is_absolute() or out.parent.name else REPOSITORY / "submissions" / out)
+    zip_path = zip_path.with_name(zip_path.name.removesuffix(".zip") + ".zip")
+    tta = args.tta or recipe.predict.tta
+    precision = resolve_precision(recipe.train.precision, device)
+    stage.announce("submission", [run.folder, shapes], [zip_path])
+    print(
+        f"   {len(run.models)} model(s), threshold {run.threshold:.3f} ({run.threshold_origin}), "
+        f"{'8 views' if tta else '1 view'}, {describe(device)}, {precision}",
+        flush=True,
+    )
+    paths, began = list_images(shapes), time.perf_counter()
+    skeletons, sizes = predict_folder(run, paths, tta, device, precision)
+    facts = {
+        "run": run.folder.name,
+        "commit": stage.commit(),
+        "images": {"folder": shapes.name, "count": len(paths), "sha256": digest_of_files(paths)},
+        "threshold": run.threshold,
+        "threshold_from": run.threshold_origin,
+        "postprocess": run.postprocess.model_dump(),
+        "tta": tta,
+        "device": describe(device),
+        "precision": precision,
+        "predicted_s": round(time.perf_counter() - began, 1),
+        "checkpoints": [
+            {
+                "fold": m.facts["fold"],
+                "sha256": sha256_of(m.folder / "model.safetensors"),
+                "trained_at": m.facts["finished_at"],
+                "commit": m.facts["commit"],
+            }
+            for m in run.models
+        ],
+        "recipe": recipe.model_dump(mode="json"),
+        "versions": stage.versions(),
+    }
+    folder = write_submission(skeletons, sizes, zip_path, facts)
+    print(f"   {len(skeletons)} PNGs in {shown(folder)}/, checked and zipped: {shown(zip_path)}")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,54 @@
+"""Score predictions against labels: the challenge's F1 and what it does not tell.
+
+reads   a submission (zip or folder of PNGs), a folder of labels
+writes  with --csv: one row an image
+
+f1 is the challenge's score: the mean of each image's F1, pixel by pixel, no tolerance. pooled_f1
+takes all pixels of all images together. recall_1px and precision_1px allow one pixel.
+one_component is the share of predictions in one 8-connected piece.
+
+examples:
+  python src/score.py submissions/demo.zip input/demo/img_test2
+  python src/score.py submissions/demo.zip input/demo/img_test2 --shapes input/demo/img_test_shape
+                                        adds Zhang–Suen, Lee and the medial axis of the shapes
+  python src/score.py predictions/ labels/ --csv each.csv
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from canet import stage
+from canet.classical import METHODS
+from canet.dataset import list_images
+from canet.distance import inside
+from canet.files import read_grey, shown, write_with
+from canet.scoring import apply_method, load_labels, score_predictions, summary_table
+from canet.submission import read_submission
+
+
+def main() -> None:
+    parser = stage.parser(__doc__)
+    parser.add_argument("submission", type=Path, help="zip or folder of PNGs")
+    parser.add_argument("labels", type=Path, help="folder of skeleton PNGs")
+    parser.add_argument("--shapes", type=Path, metavar="DIR", help="also score classical methods")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="each image's figures")
+    args = parser.parse_args()
+    labels = load_labels(args.labels)
+    made = {name: image > 127 for name, image in read_submission(args.submission).items()}
+    scores = score_predictions(made, labels)
+    rows = [(args.submission.stem, scores)]
+    if args.shapes:
+        masks = {p.name: inside(read_grey(p)) for p in list_images(args.shapes)}
+        for name, method in METHODS.items():
+            rows.append((name, score_predictions(apply_method(method, masks), labels)))
+    print(summary_table(rows).to_string(index=False, float_format="%.4f"))
+    if args.csv:
+        each = pd.DataFrame([{"image": name} | asdict(score) for name, score in scores.items()])
+        write_with(args.csv, lambda temporary: each.to_csv(temporary, index=False))
+        print(f"each image: {shown(args.csv)}")
+
+
+if __name__ == "__main__":
+    stage.run(main)

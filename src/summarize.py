@@ -1,0 +1,41 @@
+"""Say where a run's results are and how good they are, beside plain thinning.
+
+reads   runs/NAME/, submissions/NAME.zip
+writes  nothing
+
+examples:
+  python src/summarize.py --recipe demo
+"""
+
+import pandas as pd
+
+from canet import stage
+from canet.files import REPOSITORY, UserError, read_json, shown
+from canet.study import storage_url
+
+
+def main() -> None:
+    args = stage.recipe_parser(__doc__).parse_args()
+    recipe = stage.load_recipe(args)
+    run, zip_path = recipe.run_folder, REPOSITORY / "submissions" / f"{recipe.name}.zip"
+    result = read_json(run / "threshold.json")
+    if not result:
+        raise UserError(f"{shown(run)}: not finished; run bash run.sh {recipe.name}")
+    table = pd.read_csv(run / "scores.csv").set_index("method")
+    pictures = sorted(run.glob("*.png")) + sorted(run.glob("fold-*/*.png"))
+    url = storage_url(recipe).replace(str(REPOSITORY) + "/", "")
+    print(f"== results of {recipe.name}")
+    print(f"   PNGs      {shown(zip_path.with_suffix(''))}/")
+    print(f"   zip       {shown(zip_path)}")
+    print(f"   pictures  {', '.join(shown(p) for p in pictures if '.old' not in str(p))}")
+    print(f"   curves    tensorboard --logdir {shown(run)}")
+    print(f"   study     optuna-dashboard {url}")
+    print(
+        f"   F1        {result['f1_cross_fitted']:.4f} on {result['images']} held-out images "
+        f"(threshold chosen on others of them)"
+    )
+    print(f"   thinning  {table.loc['zhang_suen', 'f1']:.4f} (Zhang–Suen, the same images)")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,49 @@
+"""Search the loss weights with Optuna: λ_dice, λ_focal, W_pos, W_neg, γ, auxiliary weights.
+
+reads   the data set, its folds, its maps; the images a fold holds out are not touched
+writes  the study (runs/NAME/optuna.db or --storage) and runs/NAME/fold-K/tuned_loss.json,
+        which training uses where the recipe sets loss.tuned
+
+Runs until loss_search.trials trials have ended, and continues a study that was killed;
+--trials N adds N more.
+
+examples:
+  python src/tune_loss.py --recipe demo
+  python src/tune_loss.py --recipe cpu --fold 0 --trials 20
+  optuna-dashboard sqlite:///runs/demo/optuna.db
+"""
+
+from canet import stage
+from canet.folds import folds_path
+from canet.loss_search import search_loss
+from canet.study import storage_url
+from canet.training import fold_folder, fold_number
+
+
+def main() -> None:
+    parser = stage.recipe_parser(__doc__)
+    parser.add_argument("--fold", action="append", metavar="K", help="fold the loss is for, or all")
+    parser.add_argument("--trials", type=int, default=0, metavar="N", help="add N trials")
+    stage.add_storage(parser)
+    args = parser.parse_args()
+    recipe = stage.load_recipe(args)
+    folds = [fold_number(text) for text in args.fold or []] or recipe.train.folds
+    if not recipe.loss_search.trials and not args.trials:
+        print(f"== loss search\n   recipe {recipe.name} searches none (loss_search.trials is 0)")
+        return
+    reads = [recipe.data_root, folds_path(recipe), recipe.cache_folder]
+    stage.announce(
+        "loss search", reads, [fold_folder(recipe, k) / "tuned_loss.json" for k in folds]
+    )
+    print(f"   study  {storage_url(recipe)}", flush=True)
+    for fold in folds:
+        best = search_loss(recipe, fold, args.trials, args.force)
+        print(
+            f"   fold {fold}: dice {best.dice:.3g}, focal {best.focal:.3g}, W_pos "
+            f"{best.positive_weight:.3g}, W_neg {best.negative_weight:.3g}, gamma {best.gamma:.2f}, "
+            f"scales {', '.join(f'{w:.2f}' for w in best.scale_weights)}"
+        )
+
+
+if __name__ == "__main__":
+    stage.run(main)
