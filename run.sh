@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
+STAGES=(make_demo_data check_input make_folds make_distance_maps tune_loss train
+  tune_threshold make_submission summarize)
+
 usage() {
   cat <<'TEXT'
 usage: bash run.sh [RECIPE] [key=value ...]    set up, then run every stage
@@ -75,12 +78,9 @@ main() {
   fi
   [ $# -gt 0 ] && overrides=(--set "$@")
   set_up "$base"
-  for stage in make_demo_data check_input make_folds make_distance_maps tune_loss train tune_threshold; do
+  for stage in "${STAGES[@]}"; do
     "$python" "src/$stage.py" --recipe "$recipe" ${overrides[@]+"${overrides[@]}"}
   done
-  run_name=$("$python" src/canet/recipe.py "$recipe" "$@")
-  "$python" src/make_submission.py --run "$run_name"
-  "$python" src/summarize.py --recipe "$recipe" ${overrides[@]+"${overrides[@]}"}
 }
 
 main "$@"

@@ -8,6 +8,7 @@ Everything is checked before the zip appears: names, count, sizes, values, no ne
 examples:
   python src/make_submission.py                                   newest run, its test shapes
   python src/make_submission.py --run cpu --tta
+  python src/make_submission.py --recipe cpu --set train.epochs=10     the run of that recipe
   python src/make_submission.py --run paper --folds 0 1 2 3 4     average of five models
   python src/make_submission.py --images photos/ --out photos     any folder of shape PNGs
 """
@@ -53,7 +54,7 @@ def predict_folder(
 
 
 def parse():
-    parser = stage.parser(__doc__)
+    parser = stage.recipe_parser(__doc__)
     parser.add_argument("--run", metavar="NAME", help="a run in runs/ (default: the newest)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="shapes (default: test shapes)")
     parser.add_argument("--out", metavar="NAME", help="name or path (default: the run's name)")
@@ -67,7 +68,8 @@ def parse():
 def main() -> None:
     args = parse()
     device = pick_device(args.device)
-    run = load_run(find_run(args.run), args.folds, device)
+    folder = stage.load_recipe(args).run_folder if args.recipe else find_run(args.run)
+    run = load_run(folder, args.folds, device)
     if args.threshold is not None:
         if not 0 < args.threshold < 1:
             raise UserError(f"--threshold {args.threshold}: expected a number between 0 and 1")

@@ -86,11 +86,13 @@ class EpochSampler(torch.utils.data.Sampler[tuple[int, int]]):
     """
 
     def __init__(self, count: int, batch: int, seed: int):
-        self.count, self.batch, self.seed, self.epoch = count, batch, seed, 0
+        self.count, self.batch, self.seed = count, batch, seed
+        self.epoch, self.first = 0, 0  # what the next iteration yields: an epoch, from a sample on
 
     def __len__(self) -> int:
         return -(-self.count // self.batch) * self.batch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
-        return ((self.epoch, int(index)) for index in np.resize(order, len(self)))
+        chosen = np.resize(order, len(self))[self.first :]
+        return ((self.epoch, int(index)) for index in chosen)

@@ -13,7 +13,16 @@ from canet.folds import folds_path, read_folds, split
 from canet.recipe import Loss, Recipe
 from canet.stage import commit
 from canet.study import ended_trials, open_study, optimize
-from canet.training import Fitting, Samples, fold_folder, identity_of, load_training_set, start
+from canet.training import (
+    Fitting,
+    Samples,
+    State,
+    Watch,
+    fold_folder,
+    identity_of,
+    load_training_set,
+    start,
+)
 
 
 def suggest_loss(trial: optuna.Trial, recipe: Recipe) -> Loss:
@@ -111,6 +120,18 @@ def search_identity(recipe: Recipe, fold: int | str) -> str:
     return digest_of([identity_of(recipe, fold), settings])
 
 
+class Pruner(Watch):
+    """Reports each epoch's F1 to the study and ends trials that it finds hopeless."""
+
+    def __init__(self, trial: optuna.Trial):
+        self.trial = trial
+
+    def after_epoch(self, state: State) -> None:
+        self.trial.report(state.history[-1]["f1"], state.epoch)
+        if self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
 def objective_on(recipe: Recipe, train: Samples, judged: Samples):
     """The objective: per-image F1 on `judged` after a short training, pruned on the way."""
     device = pick_device(recipe.machine.device)
@@ -122,12 +143,7 @@ def objective_on(recipe: Recipe, train: Samples, judged: Samples):
         tried = recipe.model_copy(update={"train": short, "loss": suggest_loss(trial, recipe)})
         fitting, state = Fitting(tried, train, judged, device), start(tried, device)
 
-        def report(state, row) -> None:
-            trial.report(row["f1"], state.epoch)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
-        fitting.run(state, report, f"trial {trial.number}", quiet=True)
+        fitting.run(state, Pruner(trial), f"trial {trial.number}", quiet=True)
         return state.history[-1]["f1"]
 
     return objective

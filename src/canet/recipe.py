@@ -137,7 +137,7 @@ class Machine(Section):
     device: str = "auto"
     workers: int | None = Field(None, description="loader processes; null: by the CPU's cores")
     compile: bool = False
-    checkpoint_every_s: NotNegative = 30
+    checkpoint_every_s: NotNegative = 60
     cache: Path = Path("cache")
     runs: Path = Path("runs")
     storage: str | None = Field(None, description="RDB URL for Optuna; null: SQLite in the run")
@@ -312,9 +312,3 @@ def _explain(error: dict) -> str:
     if error["type"] == "missing":
         return f"{key} is missing"
     return f"{key} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
-
-
-if __name__ == "__main__":  # python src/canet/recipe.py RECIPE key=value …: the run's name
-    import sys
-
-    print(load(sys.argv[1], sys.argv[2:]).name)

@@ -66,6 +66,6 @@ def optimize(
         def advance(study: optuna.Study, _: FrozenTrial) -> None:
             bar.update()
             if any(t.state == TrialState.COMPLETE for t in study.get_trials(deepcopy=False)):
-                bar.set_postfix({"best F1": f"{study.best_value:.4f}"})
+                bar.set_postfix({"best F1": f"{study.best_value:.4f}"}, refresh=False)
 
         study.optimize(recorded, n_trials=max(0, total - done), callbacks=[advance])

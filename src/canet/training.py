@@ -79,7 +79,10 @@ class State:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     ema: ModelEmaV3 | None
-    epoch: int = 0
+    epoch: int = 0  # epochs completed
+    step: int = 0  # steps done in the epoch under way
+    losses: list[torch.Tensor] = field(default_factory=list)  # of those steps
+    elapsed_s: float = 0.0  # on those steps
     history: list[dict] = field(default_factory=list)
 
     @property
@@ -91,6 +94,9 @@ class State:
         content = {
             "identity": identity,
             "epoch": self.epoch,
+            "step": self.step,
+            "losses": self.losses,
+            "elapsed_s": self.elapsed_s,
             "history": self.history,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -115,7 +121,8 @@ class State:
         self.optimizer.load_state_dict(content["optimizer"])
         if self.ema:
             self.ema.module.load_state_dict(content["ema"])
-        self.epoch, self.history = content["epoch"], content["history"]
+        for name in ("epoch", "step", "losses", "elapsed_s", "history"):
+            setattr(self, name, content[name])
         return True
 
 
@@ -205,31 +212,33 @@ class Fitting:
         state.optimizer.step()
         return loss.detach()
 
-    def train_epoch(self, model: nn.Module, state: State, bar) -> dict:
-        """One pass over the training images.
+    def train_epoch(self, model: nn.Module, state: State, after_step: Callable[[], None]) -> dict:
+        """What is left of an epoch; returns its figures.
 
         Raises:
             UserError: the loss is no longer finite.
         """
         model.train()
-        self.sampler.epoch = state.epoch
-        steps, losses, began = len(self.loader), [], time.perf_counter()
-        for step, (x, y) in enumerate(self.loader):
-            rate = learning_rate(self.recipe.train, state.epoch + step / steps)
+        settings, steps = self.recipe.train, len(self.loader)
+        self.sampler.epoch, self.sampler.first = state.epoch, state.step * settings.batch
+        began = time.perf_counter() - state.elapsed_s
+        for x, y in self.loader:
             for group in state.optimizer.param_groups:
-                group["lr"] = rate
-            losses.append(self.learn(model, state, x, y))
+                group["lr"] = learning_rate(settings, state.epoch + state.step / steps)
+            state.losses.append(self.learn(model, state, x, y))
             if state.ema:
-                state.ema.update(state.model, step=state.epoch * steps + step)
-            bar.update()
-        mean = torch.stack(losses).mean().item()
+                state.ema.update(state.model, step=state.epoch * steps + state.step)
+            state.step += 1
+            state.elapsed_s = time.perf_counter() - began
+            after_step()
+        mean = torch.stack(state.losses).mean().item()
         if not math.isfinite(mean):
             raise UserError(
                 f"the loss became {mean} in epoch {state.epoch + 1}; "
                 f"lower train.lr or set train.clip_norm=1"
             )
-        elapsed_s = time.perf_counter() - began
-        return {"epoch": state.epoch + 1, "loss": mean, "lr": rate, "elapsed_s": elapsed_s}
+        row = {"epoch": state.epoch + 1, "loss": mean, "elapsed_s": state.elapsed_s}
+        return row | {"lr": state.optimizer.param_groups[0]["lr"]}
 
     def predict_held_out(self, model: nn.Module) -> np.ndarray:
         return predict_levels(
@@ -242,30 +251,37 @@ class Fitting:
         threshold, f1 = best_threshold(levels, self.held_out.skeletons.astype(bool))
         return {"f1": f1, "threshold": threshold}
 
-    def run(
-        self,
-        state: State,
-        after_epoch: Callable[[State, dict], None],
-        label: str,
-        quiet: bool = False,
-    ) -> None:
-        """Train until the last epoch; `after_epoch` sees the state and the epoch's figures."""
+    def run(self, state: State, watch: "Watch", label: str, quiet: bool = False) -> None:
+        """Train until the last epoch, from wherever the state is; `watch` is told of progress."""
         settings = self.recipe.train
         model = torch.compile(state.model) if self.recipe.machine.compile else state.model
         steps = len(self.loader)
-        total, done = settings.epochs * steps, state.epoch * steps
+        total, done = settings.epochs * steps, state.epoch * steps + state.step
         with progress(
             total=total, initial=done, desc=label, unit="step", leave=not quiet, position=int(quiet)
         ) as bar:
+
+            def after_step() -> None:
+                bar.update()
+                watch.after_step(state)
+
             while state.epoch < settings.epochs:
-                row = self.train_epoch(model, state, bar)
-                state.epoch += 1
-                due = state.epoch % settings.evaluate_every == 0 or state.epoch == settings.epochs
+                row = self.train_epoch(model, state, after_step)
+                due = row["epoch"] % settings.evaluate_every == 0 or row["epoch"] == settings.epochs
                 if self.held_out and due:
                     row |= self.evaluate(state.judged)
                 state.history.append(row)
-                bar.set_postfix(summary_of(state.history))
-                after_epoch(state, row)
+                state.epoch, state.step, state.losses, state.elapsed_s = row["epoch"], 0, [], 0.0
+                bar.set_postfix(summary_of(state.history), refresh=False)
+                watch.after_epoch(state)
+
+
+class Watch:
+    """What happens beside training; nothing by default."""
+
+    def after_step(self, state: State) -> None: ...
+
+    def after_epoch(self, state: State) -> None: ...
 
 
 def summary_of(history: list[dict]) -> dict[str, str]:
@@ -320,22 +336,48 @@ def identity_of(recipe: Recipe, fold: int | str) -> str:
     )
 
 
-class StopRequest:
-    """Notes SIGTERM, so that training can save and leave at the end of an epoch's step."""
+class Recorder(Watch):
+    """TensorBoard, `metrics.csv` and checkpoints, at the latest when SIGTERM asks to stop."""
 
-    def __enter__(self) -> "StopRequest":
-        self.asked = False
-        self.usable = threading.current_thread() is threading.main_thread()
-        if self.usable:
+    def __init__(self, folder: Path, identity: str, every_s: float, first_epoch: int):
+        self.folder, self.identity, self.every_s = folder, identity, every_s
+        self.asked_to_stop, self.saved_at = False, time.monotonic()
+        self.board = SummaryWriter(folder / "tensorboard", purge_step=first_epoch)
+
+    def __enter__(self) -> "Recorder":
+        self.catches = threading.current_thread() is threading.main_thread()
+        if self.catches:
             self.previous = signal.signal(signal.SIGTERM, self._note)
         return self
 
     def _note(self, *_: object) -> None:
-        self.asked = True
+        self.asked_to_stop = True
 
     def __exit__(self, *_: object) -> None:
-        if self.usable:
+        self.board.close()
+        if self.catches:
             signal.signal(signal.SIGTERM, self.previous)
+
+    def save(self, state: State) -> None:
+        state.save(self.folder / CHECKPOINT, self.identity)
+        self.saved_at = time.monotonic()
+
+    def after_step(self, state: State) -> None:
+        if self.asked_to_stop:
+            self.save(state)
+            raise UserError(
+                f"asked to stop: saved in epoch {state.epoch + 1}, "
+                f"the same command continues from there"
+            )
+        if time.monotonic() - self.saved_at >= self.every_s:
+            self.save(state)
+
+    def after_epoch(self, state: State) -> None:
+        row = state.history[-1]
+        for name in {"loss", "lr", "f1", "threshold"} & row.keys():
+            self.board.add_scalar(name, row[name], state.epoch)
+        table = pd.DataFrame(state.history)
+        write_with(self.folder / "metrics.csv", lambda t: table.to_csv(t, index=False))
 
 
 def set_aside(folder: Path) -> Path:
@@ -380,12 +422,15 @@ def train_fold(recipe: Recipe, fold: int | str, force: bool = False) -> Path:
     print(
         f"   fold {fold}: {len(train)} images, {len(held_out) if held_out else 0} held out, "
         f"{parameters:.2f} M parameters, {describe(device)}, {fitting.precision}"
-        + (f", continues after epoch {state.epoch}" if resumed else ""),
+        + (f", continues in epoch {state.epoch + 1}" if resumed else ""),
         flush=True,
     )
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        _train_and_record(fitting, state, folder, identity, f"fold {fold}")
+        every_s = recipe.machine.checkpoint_every_s
+        with Recorder(folder, identity, every_s, state.epoch) as recorder:
+            fitting.run(state, recorder, f"fold {fold}")
+            recorder.save(state)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise UserError(_explain_memory(recipe, train, device)) from error
     _finish(fitting, state, folder, fold, identity)
@@ -400,37 +445,6 @@ def _aside(folder: Path) -> Path:
         folder.mkdir()
         (folder / tuned.name).write_bytes(tuned.read_bytes())
     return kept
-
-
-def _train_and_record(
-    fitting: Fitting, state: State, folder: Path, identity: str, label: str
-) -> None:
-    """Run the epochs with TensorBoard, the CSV and a checkpoint every now and then."""
-    every_s = fitting.recipe.machine.checkpoint_every_s
-    saved_at = time.monotonic()
-    with (
-        StopRequest() as stop,
-        SummaryWriter(folder / "tensorboard", purge_step=state.epoch) as board,
-    ):
-
-        def record(state: State, row: dict) -> None:
-            nonlocal saved_at
-            for name in ("loss", "lr", "f1", "threshold"):
-                if name in row:
-                    board.add_scalar(name, row[name], state.epoch)
-            last = state.epoch == fitting.recipe.train.epochs
-            if stop.asked or last or time.monotonic() - saved_at >= every_s:
-                state.save(folder / CHECKPOINT, identity)
-                table = pd.DataFrame(state.history)
-                write_with(folder / "metrics.csv", lambda t: table.to_csv(t, index=False))
-                saved_at = time.monotonic()
-            if stop.asked and not last:
-                raise UserError(
-                    f"asked to stop: saved after epoch {state.epoch}, "
-                    f"the same command continues from there"
-                )
-
-        fitting.run(state, record, label)
 
 
 def _finish(fitting: Fitting, state: State, folder: Path, fold: int | str, identity: str) -> None:
