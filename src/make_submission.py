@@ -23,7 +23,7 @@ from canet import stage
 from canet.dataset import list_images
 from canet.device import describe, pick_device, resolve_precision
 from canet.distance import inside
-from canet.files import REPOSITORY, UserError, digest_of_files, read_grey, sha256_of, shown
+from canet.files import UserError, digest_of_files, read_grey, sha256_of, shown
 from canet.map_cache import compute_maps
 from canet.postprocess import to_skeleton
 from canet.prediction import pad_to, predict_levels
@@ -65,31 +65,20 @@ def parse():
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse()
-    device = pick_device(args.device)
-    folder = stage.load_recipe(args).run_folder if args.recipe else find_run(args.run)
-    run = load_run(folder, args.folds, device)
-    if args.threshold is not None:
-        if not 0 < args.threshold < 1:
-            raise UserError(f"--threshold {args.threshold}: expected a number between 0 and 1")
-        run = replace(run, threshold=args.threshold, threshold_origin="--threshold")
+def destination(args, default: Path) -> Path:
+    """The zip that --out means: a plain name goes to submissions/."""
+    if not args.out:
+        return default
+    out = Path(args.out)
+    plain = not out.is_absolute() and out.parent == Path(".")
+    out = default.parent / out if plain else out
+    return out.with_name(out.name.removesuffix(".zip") + ".zip")
+
+
+def manifest_of(run: TrainedRun, shapes: Path, paths: list[Path], tta: bool, device) -> dict:
+    """What a submission depends on and where it comes from."""
     recipe = run.models[0].recipe
-    shapes = args.images or recipe.data_root / recipe.data.test_shapes
-    out = Path(args.out or run.folder.name)
-    zip_path = (out if out.is_absolute() or out.parent.name else REPOSITORY / "submissions" / out)
-    zip_path = zip_path.with_name(zip_path.name.removesuffix(".zip") + ".zip")
-    tta = args.tta or recipe.predict.tta
-    precision = resolve_precision(recipe.train.precision, device)
-    stage.announce("submission", [run.folder, shapes], [zip_path])
-    print(
-        f"   {len(run.models)} model(s), threshold {run.threshold:.3f} ({run.threshold_origin}), "
-        f"{'8 views' if tta else '1 view'}, {describe(device)}, {precision}",
-        flush=True,
-    )
-    paths, began = list_images(shapes), time.perf_counter()
-    skeletons, sizes = predict_folder(run, paths, tta, device, precision)
-    facts = {
+    return {
         "run": run.folder.name,
         "commit": stage.commit(),
         "images": {"folder": shapes.name, "count": len(paths), "sha256": digest_of_files(paths)},
@@ -98,8 +87,7 @@ def main() -> None:
         "postprocess": run.postprocess.model_dump(),
         "tta": tta,
         "device": describe(device),
-        "precision": precision,
-        "predicted_s": round(time.perf_counter() - began, 1),
+        "precision": resolve_precision(recipe.train.precision, device),
         "checkpoints": [
             {
                 "fold": m.facts["fold"],
@@ -112,7 +100,38 @@ def main() -> None:
         "recipe": recipe.model_dump(mode="json"),
         "versions": stage.versions(),
     }
+
+
+def main() -> None:
+    args = parse()
+    device = pick_device(args.device)
+    asked = stage.load_recipe(args) if args.recipe else None
+    run = load_run(asked.run_folder if asked else find_run(args.run), args.folds, device)
+    if args.threshold is not None:
+        if not 0 < args.threshold < 1:
+            raise UserError(f"--threshold {args.threshold}: expected a number between 0 and 1")
+        run = replace(run, threshold=args.threshold, threshold_origin="--threshold")
+    recipe = run.models[0].recipe
+    shapes = args.images or recipe.data_root / recipe.data.test_shapes
+    zip_path = destination(args, (asked or recipe).zip_path.with_name(f"{run.folder.name}.zip"))
+    tta = args.tta or recipe.predict.tta
+    stage.announce("submission", [run.folder, shapes], [zip_path])
+    paths = list_images(shapes)
+    facts = manifest_of(run, shapes, paths, tta, device)
+    settings = {k: v for k, v in facts.items() if k != "commit"}
+    stamp = stage.Stamp(zip_path.with_name(f".{zip_path.stem}.stamp"), settings, [zip_path])
+    if stage.skip(stamp, args.force):
+        return
+    print(
+        f"   {len(run.models)} model(s), threshold {run.threshold:.3f} ({run.threshold_origin}), "
+        f"{'8 views' if tta else '1 view'}, {facts['device']}, {facts['precision']}",
+        flush=True,
+    )
+    began = time.perf_counter()
+    skeletons, sizes = predict_folder(run, paths, tta, device, facts["precision"])
+    facts["predicted_s"] = round(time.perf_counter() - began, 1)
     folder = write_submission(skeletons, sizes, zip_path, facts)
+    stamp.write()
     print(f"   {len(skeletons)} PNGs in {shown(folder)}/, checked and zipped: {shown(zip_path)}")
 
 

@@ -17,7 +17,7 @@ from canet.study import storage_url
 def main() -> None:
     args = stage.recipe_parser(__doc__).parse_args()
     recipe = stage.load_recipe(args)
-    run, zip_path = recipe.run_folder, REPOSITORY / "submissions" / f"{recipe.name}.zip"
+    run, zip_path = recipe.run_folder, recipe.zip_path
     result = read_json(run / "threshold.json")
     if not result:
         raise UserError(f"{shown(run)}: not finished; run bash run.sh {recipe.name}")

@@ -74,7 +74,7 @@ class ImageFolders:
 
     def expected_tree(self) -> str:
         return EXPECTED_TREE.format(
-            root=shown(self.root), size=self.data.size_px, **self.data.model_dump()
+            **self.data.model_dump() | {"root": shown(self.root), "size": self.data.size_px}
         )
 
     def found_tree(self) -> str:

@@ -26,7 +26,7 @@ def folds_path(recipe: Recipe) -> Path:
     """Where the folds of a data set and scheme are kept."""
     f = recipe.folds
     name = f"{recipe.data.root.name}_{f.scheme}_{f.count}folds_seed{f.seed}.csv"
-    return REPOSITORY / "input" / "folds" / name
+    return REPOSITORY / recipe.data.folds / name
 
 
 def thumbnail(shape: np.ndarray) -> np.ndarray:
@@ -121,6 +121,13 @@ def write_folds(path: Path, table: pd.DataFrame) -> None:
     write_with(path, lambda temporary: table.to_csv(temporary, index=False))
 
 
+def require_folds(path: Path) -> Path:
+    """`path`, if the folds have been written there."""
+    if not path.is_file():
+        raise UserError(f"{shown(path)}: no folds yet; make them with: python src/make_folds.py")
+    return path
+
+
 def read_folds(path: Path, images: list[str], settings: Folds) -> pd.DataFrame:
     """The folds of a data set, checked against it.
 
@@ -134,8 +141,7 @@ def read_folds(path: Path, images: list[str], settings: Folds) -> pd.DataFrame:
             a fold is empty, or the grouped scheme splits a group.
     """
     remedy = "make them anew with: python src/make_folds.py --force"
-    if not path.is_file():
-        raise UserError(f"{shown(path)}: no folds yet; {remedy.replace(' --force', '')}")
+    require_folds(path)
     try:
         table = pd.read_csv(path, dtype={"image": str, "class": str, "group": int, "fold": int})
     except (ValueError, pd.errors.ParserError) as error:

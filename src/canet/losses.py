@@ -60,7 +60,8 @@ class SkeletonLoss(nn.Module):
     def __init__(self, settings: Loss):
         super().__init__()
         self.settings = settings
-        self.dice = DiceLoss("binary", from_logits=True, smooth=DICE_EPSILON)
+        # smp adds its smooth to half of both sides: (Σyp + smooth) / (½Σy + ½Σp + smooth)
+        self.dice = DiceLoss("binary", from_logits=True, smooth=DICE_EPSILON / 2)
 
     def at_one_scale(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         s = self.settings

@@ -32,6 +32,7 @@ class Data(Section):
     train_skeletons: str = "img_train2"
     test_shapes: str = "img_test_shape"
     test_skeletons: str | None = Field(None, description="labels of the test shapes, if known")
+    folds: Path = Field(Path("input/folds"), description="folder of the fold CSVs")
     size_px: Count = 256
 
 
@@ -140,6 +141,7 @@ class Machine(Section):
     checkpoint_every_s: NotNegative = 60
     cache: Path = Path("cache")
     runs: Path = Path("runs")
+    submissions: Path = Path("submissions")
     storage: str | None = Field(None, description="RDB URL for Optuna; null: SQLite in the run")
 
 
@@ -170,6 +172,11 @@ class Recipe(Section):
     @property
     def cache_folder(self) -> Path:
         return REPOSITORY / self.machine.cache
+
+    @property
+    def zip_path(self) -> Path:
+        """Where the submission of this recipe's run goes."""
+        return REPOSITORY / self.machine.submissions / f"{self.name}.zip"
 
     def settings(self, *sections: str) -> dict[str, Any]:
         """The named sections as plain values, for fingerprints and files."""

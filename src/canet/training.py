@@ -22,7 +22,7 @@ from canet.dataset import ImageFolders, list_images, read_skeleton
 from canet.device import autocast, describe, loader_workers, pick_device, resolve_precision
 from canet.distance import CHANNELS
 from canet.files import UserError, digest_of, digest_of_files, read_json, shown, write_json, write_with
-from canet.folds import folds_path, read_folds, split
+from canet.folds import folds_path, read_folds, require_folds, split
 from canet.losses import SkeletonLoss
 from canet.map_cache import load_maps
 from canet.metrics import best_threshold
@@ -331,7 +331,7 @@ def identity_of(recipe: Recipe, fold: int | str) -> str:
             "recipe": settings,
             "fold": fold,
             "images": digest_of_files(images),
-            "folds": digest_of_files([folds_path(recipe)]),
+            "folds": digest_of_files([require_folds(folds_path(recipe))]),
         }
     )
 
@@ -404,7 +404,7 @@ def train_fold(recipe: Recipe, fold: int | str, force: bool = False) -> Path:
     Raises:
         UserError: no folds or images, out of memory (with the batch that fits), SIGTERM.
     """
-    folder = fold_folder(recipe, fold)
+    folder, origin = fold_folder(recipe, fold), {"commit": commit(), "versions": versions()}
     recipe = with_tuned_loss(recipe, fold)
     identity = identity_of(recipe, fold)
     done = read_json(folder / "done.json")
@@ -433,7 +433,7 @@ def train_fold(recipe: Recipe, fold: int | str, force: bool = False) -> Path:
             recorder.save(state)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise UserError(_explain_memory(recipe, train, device)) from error
-    _finish(fitting, state, folder, fold, identity)
+    _finish(fitting, state, folder, {"fold": fold, "identity": identity} | origin)
     return folder
 
 
@@ -447,7 +447,7 @@ def _aside(folder: Path) -> Path:
     return kept
 
 
-def _finish(fitting: Fitting, state: State, folder: Path, fold: int | str, identity: str) -> None:
+def _finish(fitting: Fitting, state: State, folder: Path, origin: dict) -> None:
     """Write the model, held-out probabilities and pictures; last of all the mark that it is done."""
     recipe, held_out = fitting.recipe, fitting.held_out
     state.judged.eval()
@@ -457,25 +457,21 @@ def _finish(fitting: Fitting, state: State, folder: Path, fold: int | str, ident
         threshold, _ = best_threshold(levels, held_out.skeletons.astype(bool))
         arrays = {"names": np.array(held_out.names), "levels": levels}
         write_with(folder / "held_out.npz", lambda t: _save_arrays(t, arrays))
-        pictures.draw_panel(
-            held_out.maps[:, -1], held_out.skeletons > 0, levels, threshold,
-            held_out.names, folder / "panel.png",
-        )
-    facts = {
-        "fold": fold,
+        first_distance = held_out.maps[:, min(1, held_out.maps.shape[1] - 1)]
+        skeletons, panel = held_out.skeletons > 0, folder / "panel.png"
+        pictures.draw_panel(first_distance, skeletons, levels, threshold, held_out.names, panel)
+    facts = origin | {
         "recipe": recipe.model_dump(mode="json"),
-        "identity": identity,
         "trained_on": digest_of(fitting.train.names),
         "training_images": fitting.train.names,
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "device": describe(fitting.device),
         "precision": fitting.precision,
         "training_s": round(sum(row["elapsed_s"] for row in state.history), 1),
-        "commit": commit(),
-        "versions": versions(),
     }
     save_model(state.judged, folder / "model", facts)
-    write_json(folder / "done.json", {"identity": identity, "finished_at": facts["finished_at"]})
+    done = {key: facts[key] for key in ("identity", "finished_at")}
+    write_json(folder / "done.json", done)
 
 
 def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

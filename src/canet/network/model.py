@@ -1,5 +1,6 @@
 """CANet (Huang et al., 2022) as a segmentation model of smp."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -93,7 +94,7 @@ class CANet(SegmentationModel):
         for attention in self.modules():
             if isinstance(attention, ContextAttention):
                 nn.init.zeros_(attention.norm.weight)
-        bias = torch.logit(torch.tensor(SKELETON_PRIOR)).item()
+        bias = math.log(SKELETON_PRIOR / (1 - SKELETON_PRIOR))
         for head in [self.segmentation_head, *self.auxiliary_heads]:
             nn.init.normal_(head.weight, std=0.01)
             nn.init.constant_(head.bias, bias)

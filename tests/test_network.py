@@ -1,0 +1,102 @@
+import pytest
+import torch
+from segmentation_models_pytorch.base import SegmentationModel
+from segmentation_models_pytorch.encoders import get_encoder
+
+from canet.network import CANet, ContextAttention
+
+
+@pytest.fixture(scope="module")
+def small() -> CANet:
+    torch.manual_seed(0)
+    return CANet("resblock4", blocks=1).eval()
+
+
+def test_it_is_a_model_of_smp(small):
+    assert isinstance(small, SegmentationModel)
+    assert get_encoder("resblock16", in_channels=1, depth=4).out_channels == [16, 32, 64, 128, 256]
+
+
+def test_one_head_a_decoder_stage(small):
+    outputs = small(torch.randn(2, 1, 64, 96), auxiliary=True)
+    assert [tuple(o.shape) for o in outputs] == [
+        (2, 1, 64, 96), (2, 1, 32, 48), (2, 1, 16, 24), (2, 1, 8, 12)
+    ]
+
+
+def test_auxiliary_heads_do_not_change_the_output(small):
+    x = torch.randn(1, 1, 32, 32)
+    assert torch.equal(small(x), small(x, auxiliary=True)[0])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_input_channels(channels):
+    model = CANet("resblock4", blocks=1, in_channels=channels).eval()
+    assert model(torch.randn(1, channels, 32, 32)).shape == (1, 1, 32, 32)
+
+
+def test_size_of_the_papers_network():
+    with torch.device("meta"):
+        model = CANet("resblock64")
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(96e6, rel=0.01)
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.empty(1, 1, 256, 256, device="meta"))
+    assert counter.get_total_flops() == pytest.approx(279e9, rel=0.01)
+
+
+def test_three_resblocks_a_stage_and_attention_at_3_to_5():
+    model = CANet("resblock8")
+    assert [len(s) for s in model.encoder.stages] == [3] * 5
+    assert [len(s.blocks) for s in model.decoder.stages] == [3] * 4
+    attends = [isinstance(m, ContextAttention) for m in model.encoder.attention]
+    assert attends == [False, False, True, True, True]
+    attends = [isinstance(s.attention, ContextAttention) for s in model.decoder.stages]
+    assert attends == [False, False, True, True]
+
+
+def test_attention_stages_are_chosen():
+    model = CANet("resblock8", attention_stages=())
+    assert not any(isinstance(m, ContextAttention) for m in model.modules())
+
+
+def test_any_encoder_of_timm_without_download():
+    model = CANet("tu-resnet18", decoder_channels=(4, 8, 8, 8, 8), blocks=1).eval()
+    outputs = model(torch.randn(1, 1, 64, 64), auxiliary=True)
+    assert [o.shape[-1] for o in outputs] == [64, 32, 16, 8, 4]
+
+
+def test_wrong_size_names_the_size_to_pad_to(small):
+    with pytest.raises(RuntimeError, match=r"\(48, 64\)"):
+        small(torch.randn(1, 1, 40, 64))
+
+
+def test_pretrained_round_trip(small, tmp_path):
+    small.save_pretrained(tmp_path)
+    x = torch.randn(1, 1, 32, 32)
+    again = CANet.from_pretrained(tmp_path).eval()
+    assert torch.equal(again(x), small(x))
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_attention_begins_as_the_gated_identity():
+    torch.manual_seed(0)
+    block = ContextAttention(32).eval()
+    torch.nn.init.zeros_(block.norm.weight)
+    x = torch.rand(1, 32, 8, 8)
+    ratio = block(x) / x
+    assert torch.allclose(ratio, ratio.mean((2, 3), keepdim=True).expand_as(ratio), atol=1e-5)
+
+
+def test_attention_is_softmax_of_products():
+    """Against the formula written out with a full (HW, HW) matrix."""
+    torch.manual_seed(0)
+    block, x = ContextAttention(32).eval(), torch.randn(2, 32, 5, 4)
+    torch.nn.init.normal_(block.norm.weight)
+    q, k, v = block.query_key_value(x).flatten(2).chunk(3, dim=1)  # each (B, d, HW)
+    weights = (q.transpose(1, 2) @ k / 8**0.5).softmax(-1)  # (B, HW, HW)
+    context = (v @ weights.transpose(1, 2)).reshape(2, 8, 5, 4)
+    y = torch.relu(x + block.norm(block.project(context)))
+    assert torch.allclose(block(x), y * block.channel_gate(y), atol=1e-5)
+

@@ -1,0 +1,90 @@
+"""The commands as a user types them, on a data set of a few generated shapes."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from canet.files import REPOSITORY
+
+SCRIPTS = sorted(p.name for p in (REPOSITORY / "src").glob("*.py"))
+# run.sh takes the active environment; the tests' interpreter is that
+ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+ENVIRONMENT["PYTHON"] = sys.executable
+
+
+def run(*words: str, check: bool = True) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        words, cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, text=True, check=check
+    )
+
+
+def script(name: str, *words: str, check: bool = False) -> subprocess.CompletedProcess:
+    return run(sys.executable, f"src/{name}.py", *words, check=check)
+
+
+def test_demo_from_nothing_to_a_scored_submission(overrides, tmp_path):
+    own = [o for o in overrides if not o.startswith(("data.root", "demo."))]
+    own += [f"data.root={tmp_path / 'made'}", "demo.train=12", "demo.test=2", "loss.tuned=true"]
+    first = run("bash", "run.sh", "demo", *own)
+    assert first.stdout.startswith("recipe demo")
+    for line in ("PNGs", "zip", "pictures", "study", "F1", "thinning"):
+        assert f"\n   {line} " in first.stdout
+    zip_path = tmp_path / "submissions" / "tiny.zip"
+    with zipfile.ZipFile(zip_path) as archive:
+        names = archive.namelist()
+    assert sorted(names) == sorted(p.name for p in (tmp_path / "made/img_test_shape").iterdir())
+    manifest = json.loads(zip_path.with_suffix(".json").read_text())
+    assert manifest.keys() >= {"recipe", "commit", "checkpoints", "threshold", "versions"}
+    content, written = zip_path.read_bytes(), zip_path.stat().st_mtime_ns
+
+    again = run("bash", "run.sh", "demo", *own)
+    assert again.stdout.count("skipped") >= 6
+    assert zip_path.stat().st_mtime_ns == written and zip_path.read_bytes() == content
+
+    labels, shapes = str(tmp_path / "made/img_test2"), str(tmp_path / "made/img_test_shape")
+    scored = script("score", str(zip_path), labels, "--shapes", shapes, check=True)
+    assert "zhang_suen" in scored.stdout and "one_component" in scored.stdout
+    out = str(tmp_path / "thin")
+    script("baseline", "zhang_suen", "--images", shapes, "--out", out, check=True)
+    by_hand = script("score", f"{out}.zip", labels, check=True).stdout.splitlines()[1].split()
+    in_table = next(li for li in scored.stdout.splitlines() if "zhang_suen" in li).split()
+    assert by_hand[1:] == in_table[1:]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_shows_examples(name):
+    shown = run(sys.executable, f"src/{name}", "--help").stdout
+    assert "examples:" in shown and f"src/{name}" in shown
+
+
+def test_run_sh_explains_itself():
+    assert "usage: bash run.sh" in run("bash", "run.sh", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("check_input", "--recipe", "cpu", "--set", "data.root=nowhere"), "folder is missing"),
+        (("train", "--recipe", "nothing"), "no recipe nothing"),
+        (("train", "--recipe", "cpu", "--set", "train.epoch=1"), "did you mean train.epochs?"),
+        (("make_submission", "--run", "nothing"), "no run nothing"),
+        (("score", "nothing.zip", "input"), "holds no PNG"),
+        (("train", "--recipe", "cpu", "--fold", "x"), "--fold x"),
+    ],
+)
+def test_errors_are_messages_not_tracebacks(words, message):
+    failed = script(*words)
+    assert failed.returncode == 1
+    assert message in failed.stderr and "Traceback" not in failed.stderr
+
+
+def test_check_input_shows_expected_and_found(tmp_path):
+    (tmp_path / "img_train_shape").mkdir()
+    failed = script("check_input", "--recipe", "cpu", "--set", f"data.root={tmp_path}")
+    assert "expected:" in failed.stderr and "found:" in failed.stderr
+    assert "img_train2" in failed.stderr

@@ -1,0 +1,81 @@
+import pytest
+import yaml
+
+from canet import recipe
+from canet.default_recipe import choose
+from canet.files import UserError
+
+
+@pytest.mark.parametrize("name", recipe.available())
+def test_every_recipe_loads_and_survives_storing(name):
+    loaded = recipe.load(name)
+    assert loaded.name == name
+    assert recipe.check(yaml.safe_load(loaded.to_yaml()), "stored") == loaded
+
+
+def test_paper_is_the_papers():
+    r = recipe.load("paper")
+    assert (r.train.optimizer, r.train.lr, r.train.epochs, r.train.batch) == ("sgd", 0.02, 200, 8)
+    assert (r.train.momentum, r.train.weight_decay) == (0.9, 1e-5)
+    assert (r.loss.dice, r.loss.focal, r.loss.gamma) == (1, 100, 2)
+    assert (r.model.encoder, r.model.attention_stages) == ("resblock64", [3, 4, 5])
+    assert r.input.kind == "repaired_distance"
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("train.epoch=3", "train.epochs"),
+        ("trian.epochs=3", "train"),
+        ("loss.gama=1", "loss.gamma"),
+        ("epochs=3", "train.epochs"),
+    ],
+)
+def test_misspelt_key_names_the_nearest(override, hint):
+    with pytest.raises(UserError, match=f"did you mean {hint}"):
+        recipe.load("cpu", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs=many", "train.epochs is 'many'"),
+        ("train.epochs=0", "train.epochs is 0"),
+        ("input.kind=distanse", "input.kind is 'distanse'"),
+        ("train.epochs", "key=value"),
+        ("data.root.x=1", "no keys below"),
+    ],
+)
+def test_wrong_values_are_one_line(override, message):
+    with pytest.raises(UserError, match=message) as error:
+        recipe.load("cpu", [override])
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_recipe_names_the_nearest():
+    with pytest.raises(UserError, match="did you mean paper"):
+        recipe.load("papr")
+
+
+def test_a_parent_has_no_parent(tmp_path):
+    (tmp_path / "child.yaml").write_text("parent: paper\n")
+    with pytest.raises(UserError, match="one level only"):
+        recipe.load(str(tmp_path / "child.yaml"))
+
+
+def test_overrides_name_the_run_but_the_machine_does_not():
+    assert recipe.load("cpu", ["train.epochs=3"]).name == "cpu_train.epochs=3"
+    assert recipe.load("cpu", ["machine.device=cpu"]).name == "cpu"
+    assert recipe.load("cpu", ["train.epochs=3", "name=mine"]).name == "mine"
+    long = [f"loss.{k}={0.123456789}" for k in ("dice", "focal", "gamma", "positive_weight")]
+    assert len(recipe.load("cpu", long).name) < 80
+
+
+def test_default_recipe_follows_data_and_gpu(tmp_path, monkeypatch):
+    override = [f"data.root={tmp_path}"]
+    assert choose(override)[0] == "demo"
+    (tmp_path / "img_train_shape").mkdir()
+    monkeypatch.setattr("canet.default_recipe.has_gpu", lambda: False)
+    assert choose(override)[0] == "cpu"
+    monkeypatch.setattr("canet.default_recipe.has_gpu", lambda: True)
+    assert choose(override)[0] == "paper"

@@ -1,0 +1,120 @@
+import numpy as np
+import optuna
+import pytest
+
+from canet import loss_search, threshold_search
+from canet.files import UserError, read_json
+from canet.loss_search import inner_split, search_loss
+from canet.metrics import quantize
+from canet.recipe import Postprocess
+from canet.study import ended_trials, open_study, storage_url
+from canet.threshold_search import OutOfFold, cross_fitted_f1, search_threshold, sweep
+from canet.training import fold_folder, train_fold
+
+
+def test_loss_search_never_sees_the_held_out_fold(tiny, tiny_folds):
+    held_out = set(tiny_folds["image"][tiny_folds["fold"] == 0])
+    train, judged = inner_split(tiny, 0)
+    assert len(train) == 5 and len(judged) == 1
+    assert held_out.isdisjoint(train.names + judged.names)
+    assert set(train.names).isdisjoint(judged.names)
+
+
+def test_loss_search_starts_with_the_recipe_and_continues(tiny, tiny_folds):
+    search_loss(tiny, 0)
+    path = fold_folder(tiny, 0) / "tuned_loss.json"
+    first = read_json(path)
+    study = optuna.load_study(study_name=first["study"], storage=storage_url(tiny))
+    assert len(study.trials) == 2
+    assert study.trials[0].params["focal"] == tiny.loss.focal
+    assert study.trials[0].user_attrs.keys() >= {"recipe", "commit", "versions"}
+    assert first["inner_f1"] == study.best_value
+    search_loss(tiny, 0)
+    assert len(optuna.load_study(study_name=first["study"], storage=storage_url(tiny)).trials) == 2
+    search_loss(tiny, 0, more=1)
+    again = optuna.load_study(study_name=first["study"], storage=storage_url(tiny))
+    assert len(again.trials) == 3
+    assert again.trials[2].params != again.trials[1].params
+
+
+def test_a_killed_trial_is_failed_and_asked_for_again(tiny):
+    study = open_study(tiny, "killed", 0)
+    left_running = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+    again = open_study(tiny, "killed", 0)
+    states = [t.state.name for t in again.trials]
+    assert states == ["FAIL", "WAITING"]
+    assert again.ask().suggest_float("x", 0, 1) == left_running.params["x"]
+    assert ended_trials(again) == []
+
+
+def test_unpromising_trials_are_pruned(tiny):
+    study = open_study(tiny, "pruning", 0)
+    for value in (0.9, 0.8, 0.7, 0.1):
+        trial = study.ask()
+
+        class State:
+            epoch, history = 2, [{"f1": value}]
+
+        pruner = loss_search.Pruner(trial)
+        if value > 0.5:
+            pruner.after_epoch(State)
+            study.tell(trial, value)
+        else:
+            with pytest.raises(optuna.TrialPruned):
+                pruner.after_epoch(State)
+
+
+def noisy_images(n: int = 6, size: int = 64) -> OutOfFold:
+    """A line each, probabilities higher on it, one spurious island."""
+    rng = np.random.default_rng(0)
+    skeletons = np.zeros((n, size, size), bool)
+    skeletons[:, size // 2, 8:56] = True
+    p = np.where(skeletons, 0.6, 0.2) + rng.normal(0, 0.12, skeletons.shape)
+    p[:, 5:7, 5] = 0.95
+    masks = np.zeros_like(skeletons)
+    masks[:, 3:60, 3:60] = True
+    return OutOfFold(
+        [f"line-{i}.png" for i in range(n)], quantize(np.clip(p, 0, 1)), skeletons, masks
+    )
+
+
+def test_sweep_agrees_with_postprocessing_one_by_one():
+    images, settings = noisy_images(), Postprocess()
+    thresholds, f1 = sweep(images, settings)
+    for t in (50, 120, 200):
+        direct = threshold_search.f1_of(images, thresholds[t], settings)
+        assert f1[:, t] == pytest.approx(direct)
+
+
+def test_cross_fitting_uses_the_other_parts_threshold():
+    # ten images; the first part (images 0 and 5) wants threshold 1, all others threshold 0
+    f1 = np.tile([0.9, 0.1], (10, 1))
+    f1[[0, 5]] = [0.2, 1.0]
+    assert cross_fitted_f1(f1) == pytest.approx((8 * 0.9 + 2 * 0.2) / 10)
+
+
+def test_threshold_search_is_within_tolerance_of_the_sweep(tiny, tiny_folds, monkeypatch):
+    images = noisy_images()
+    train_fold(tiny, 0)
+    monkeypatch.setattr(threshold_search, "load_out_of_fold", lambda recipe: images)
+    result = search_threshold(tiny)
+    best = max(
+        sweep(images, Postprocess(min_component_px=px, thin=thin))[1].mean(0).max()
+        for px, thin in [(0, False), (result["postprocess"]["min_component_px"], False)]
+    )
+    assert result["f1"] >= best - 0.0005
+    assert result["f1"] >= result["f1_without_postprocessing"]
+    assert (tiny.run_folder / "threshold.png").stat().st_size > 1000
+
+
+def test_threshold_search_end_to_end(tiny, tiny_folds):
+    with pytest.raises(UserError, match=r"src/train\.py"):
+        search_threshold(tiny)
+    train_fold(tiny, 0)
+    train_fold(tiny, 1)
+    result = search_threshold(tiny)
+    assert result["images"] == (tiny_folds["fold"] < 2).sum()
+    assert result == search_threshold(tiny)  # current: read, not searched again
+    assert search_threshold(tiny, more=2)["trials"] == result["trials"] + 2
+    scores = (tiny.run_folder / "scores.csv").read_text()
+    assert all(name in scores for name in ("CANet", "zhang_suen", "lee", "medial_axis"))

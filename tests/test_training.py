@@ -1,0 +1,188 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from canet import recipe, training
+from canet.files import REPOSITORY, UserError
+from canet.model_folder import load_model
+from canet.training import Recorder, fold_folder, learning_rate, train_fold
+
+CPU = torch.device("cpu")
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model" / "model.safetensors").read_bytes()
+
+
+def test_a_fold_leaves_everything_behind(tiny, tiny_folds):
+    folder = train_fold(tiny, 0)
+    names = {p.name for p in folder.iterdir()}
+    assert names >= {"model", "metrics.csv", "curves.png", "panel.png", "held_out.npz", "tensorboard"}
+    table = pd.read_csv(folder / "metrics.csv")
+    assert table["epoch"].tolist() == [1, 2]
+    assert 0 <= table["f1"].iloc[-1] <= 1
+    held_out = np.load(folder / "held_out.npz")
+    expected = tiny_folds["image"][tiny_folds["fold"] == 0].tolist()
+    assert held_out["names"].tolist() == expected
+    assert held_out["levels"].shape == (len(expected), 256, 256)
+    facts = json.loads((folder / "model" / "training.json").read_text())
+    assert set(facts["training_images"]).isdisjoint(expected)
+    assert recipe.check(facts["recipe"], "stored") == tiny
+
+
+def test_a_finished_fold_is_not_trained_again(tiny, tiny_folds, capsys):
+    folder = train_fold(tiny, 0)
+    before = weights(folder)
+    train_fold(tiny, 0)
+    assert "skipped" in capsys.readouterr().out and weights(folder) == before
+
+
+def test_another_training_is_set_aside_not_lost(tiny, tiny_folds, overrides):
+    folder = train_fold(tiny, 0)
+    before = weights(folder)
+    train_fold(recipe.load("demo", [*overrides, "train.lr=0.1"]), 0)
+    assert weights(folder.with_name("fold-0.old1")) == before
+    assert weights(folder) != before
+
+
+def test_fold_all_holds_out_nothing(tiny, tiny_folds):
+    folder = train_fold(tiny, "all")
+    facts = json.loads((folder / "model" / "training.json").read_text())
+    assert len(facts["training_images"]) == 15
+    assert not (folder / "held_out.npz").exists()
+
+
+@pytest.mark.parametrize("after", [1, 5, 9])
+def test_an_interrupted_training_ends_bit_for_bit_the_same(tiny, tiny_folds, monkeypatch, after):
+    """4 epochs = some steps, an abrupt end, the rest; 3 steps an epoch here."""
+    four = tiny.model_copy(update={"train": tiny.train.model_copy(update={"epochs": 4})})
+    whole = weights(train_fold(four, 0))
+    history = pd.read_csv(fold_folder(four, 0) / "metrics.csv")["loss"].tolist()
+    steps, true_step = [], Recorder.after_step
+
+    def stop_after(self, state):
+        self.save(state)
+        steps.append(state.epoch)
+        if len(steps) == after:
+            raise KeyboardInterrupt
+        true_step(self, state)
+
+    monkeypatch.setattr(Recorder, "after_step", stop_after)
+    with pytest.raises(KeyboardInterrupt):
+        train_fold(four, 0, force=True)
+    monkeypatch.undo()
+    folder = train_fold(four, 0)
+    assert weights(folder) == whole
+    assert pd.read_csv(folder / "metrics.csv")["loss"].tolist() == history
+
+
+def train_command(overrides: list[str]) -> list[str]:
+    script = str(REPOSITORY / "src" / "train.py")
+    return [sys.executable, script, "--recipe", "demo", "--fold", "0", "--set", *overrides]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_process_continues_bit_for_bit(tiny, tiny_folds, overrides, number):
+    """4 epochs = about 2 + kill + about 2, with a real process and a real signal."""
+    longer = [*overrides, "train.epochs=4", "machine.checkpoint_every_s=0", "name=killed"]
+    command = train_command(longer)
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    folder = fold_folder(recipe.load("demo", longer), 0)
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0 and not (folder / "done.json").exists()
+    if number == signal.SIGTERM:
+        assert "asked to stop: saved in epoch" in errors and "Traceback" not in errors
+    continued = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "continues in epoch" in continued.stdout
+    whole = recipe.load("demo", [*overrides, "train.epochs=4", "name=whole"])
+    assert weights(folder) == weights(train_fold(whole, 0))
+
+
+def test_a_damaged_checkpoint_is_one_line(tiny, tiny_folds):
+    folder = fold_folder(tiny, 0)
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match="damaged checkpoint.*--force"):
+        train_fold(tiny, 0)
+
+
+def test_out_of_memory_names_the_largest_batch(tiny, tiny_folds, monkeypatch):
+    learn = training.Fitting.learn
+
+    def small_memory(self, model, state, x, y):
+        if len(x) > 3:
+            raise torch.OutOfMemoryError
+        return learn(self, model, state, x, y)
+
+    monkeypatch.setattr(training.Fitting, "learn", small_memory)
+    hungry = tiny.model_copy(update={"train": tiny.train.model_copy(update={"batch": 10})})
+    with pytest.raises(UserError, match=r"train\.batch=10.*train\.batch=3$"):
+        train_fold(hungry, 0)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 5, 9])
+def test_largest_batch_by_bisection(limit):
+    assert training.largest_batch(lambda b: b <= limit, 10) == limit
+
+
+def test_learning_rate_warms_up_and_ends_at_zero():
+    settings = recipe.Train(lr=0.1, epochs=10, warmup_epochs=2)
+    assert learning_rate(settings, 0) < 0.001
+    assert learning_rate(settings, 1) == pytest.approx(0.05, rel=0.01)
+    assert learning_rate(settings, 2) == pytest.approx(0.1)
+    assert learning_rate(settings, 6) == pytest.approx(0.05)
+    assert learning_rate(settings, 10) == pytest.approx(0, abs=1e-9)
+    assert learning_rate(recipe.Train(), 0) == 0.02
+
+
+def test_diverging_is_one_line(tiny, tiny_folds):
+    wild = {"lr": 1e30, "clip_norm": None, "optimizer": "sgd", "warmup_epochs": 0}
+    wild = tiny.model_copy(update={"train": tiny.train.model_copy(update=wild)})
+    with pytest.raises(UserError, match=r"lower train\.lr"):
+        train_fold(wild, 0)
+
+
+def test_missing_folds_say_what_to_run(tiny):
+    with pytest.raises(UserError, match="make_folds"):
+        train_fold(tiny, 0)
+
+
+def test_tuned_loss_is_used_and_must_exist(tiny, tiny_folds):
+    tuned = tiny.model_copy(update={"loss": tiny.loss.model_copy(update={"tuned": True})})
+    with pytest.raises(UserError, match="tune_loss"):
+        train_fold(tuned, 0)
+    folder = fold_folder(tiny, 0)
+    folder.mkdir(parents=True)
+    loss = tuned.loss.model_copy(update={"focal": 7.0})
+    (folder / "tuned_loss.json").write_text(json.dumps({"loss": loss.model_dump()}))
+    train_fold(tuned, 0)
+    assert load_model(folder / "model", CPU).recipe.loss.focal == 7.0
+
+
+def test_a_model_folder_loads_without_code_or_network(tiny, tiny_folds):
+    folder = train_fold(tiny, 0)
+    model = load_model(folder / "model", CPU)
+    levels = np.load(folder / "held_out.npz")["levels"]
+    _, held_out = training.load_split(tiny, 0)
+    with torch.inference_mode():
+        probability = model.network(torch.from_numpy(held_out.maps)).sigmoid().numpy()[:, 0]
+    assert np.abs(probability - levels / 256).max() < 1 / 256 + 1e-4
+    (folder / "model" / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(UserError, match="damaged model"):
+        load_model(folder / "model", CPU)
