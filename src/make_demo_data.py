@@ -48,7 +48,9 @@ def main() -> None:
     recipe = stage.load_recipe(args)
     wanted, folders = recipe.demo, ImageFolders(recipe.data_root, recipe.data)
     if not wanted.train:
-        print(f"== demo data\n   recipe {recipe.name} uses the data set it has: nothing to generate")
+        print(
+            f"== demo data\n   recipe {recipe.name} uses the data set it has: nothing to generate"
+        )
         return
     stage.announce("demo data", [], folders.all())
     root_stamp = folders.root / "generated.json"

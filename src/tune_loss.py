@@ -39,9 +39,9 @@ def main() -> None:
     for fold in folds:
         best = search_loss(recipe, fold, args.trials, args.force)
         print(
-            f"   fold {fold}: dice {best.dice:.3g}, focal {best.focal:.3g}, W_pos "
-            f"{best.positive_weight:.3g}, W_neg {best.negative_weight:.3g}, gamma {best.gamma:.2f}, "
-            f"scales {', '.join(f'{w:.2f}' for w in best.scale_weights)}"
+            f"   fold {fold}: dice {best.dice:.3g}, focal {best.focal:.3g}, "
+            f"W_pos {best.positive_weight:.3g}, W_neg {best.negative_weight:.3g}, "
+            f"gamma {best.gamma:.2f}, scales {', '.join(f'{w:.2f}' for w in best.scale_weights)}"
         )
 
 

@@ -9,8 +9,6 @@ from canet.dataset import ImageFolders, list_images
 from canet.files import write_png
 from canet.folds import assign_folds, folds_path, write_folds
 from canet.submission import encode
-from canet.submission import encode
-from canet.files import write_png
 
 TRAIN, TEST = 15, 3
 
@@ -21,8 +19,9 @@ def data_root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("data") / "tiny"
     for i in range(TRAIN + TEST):
         name, shape, skeleton = demo.example(3, i)
-        shapes, labels = ("img_train_shape", "img_train2") if i < TRAIN else (
-            "img_test_shape", "img_test2")
+        shapes, labels = (
+            ("img_train_shape", "img_train2") if i < TRAIN else ("img_test_shape", "img_test2")
+        )
         write_png(root / shapes / name, shape)
         (root / labels).mkdir(exist_ok=True, parents=True)
         (root / labels / name).write_bytes(encode(skeleton))

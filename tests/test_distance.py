@@ -1,8 +1,10 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from canet import distance
-from canet.recipe import Input
+from canet.recipe import Input, InputKind
 
 
 def blob(seed: int = 0) -> np.ndarray:
@@ -26,7 +28,11 @@ def test_distance_by_hand():
 
 
 def test_beyond_the_image_is_background():
-    assert distance.distance_map(np.ones((3, 3), bool)).tolist() == [[1, 1, 1], [1, 2, 1], [1, 1, 1]]
+    assert distance.distance_map(np.ones((3, 3), bool)).tolist() == [
+        [1, 1, 1],
+        [1, 2, 1],
+        [1, 1, 1],
+    ]
 
 
 def test_wrong_mask_is_refused():
@@ -34,7 +40,7 @@ def test_wrong_mask_is_refused():
         distance.distance_map(np.ones((3, 3), np.uint8))
 
 
-@pytest.mark.parametrize("kind", distance.CHANNELS)
+@pytest.mark.parametrize("kind", get_args(InputKind))
 @pytest.mark.parametrize("turns", range(4))
 @pytest.mark.parametrize("flip", [1, -1])
 def test_maps_turn_with_their_shape(kind, turns, flip):
@@ -44,7 +50,7 @@ def test_maps_turn_with_their_shape(kind, turns, flip):
     settings = Input(kind=kind)
     there = distance.input_map(np.ascontiguousarray(moved(blob())), settings)
     here = moved(distance.input_map(blob(), settings))
-    assert there.shape[0] == distance.CHANNELS[kind]
+    assert there.shape[0] == distance.channels_of(kind)
     np.testing.assert_allclose(there, here, atol=2e-6)
 
 

@@ -52,8 +52,9 @@ def test_dice_by_hand():
 def test_scales_are_area_averages_and_weighted():
     y = torch.zeros(1, 1, 4, 4)
     y[..., 0, 0] = 1  # the quarter-size label is 0.25, 0, 0, 0
-    loss = SkeletonLoss(Loss(dice=0, focal=1, positive_weight=1, negative_weight=1, gamma=0,
-                             scale_weights=[0, 0.3]))
+    loss = SkeletonLoss(
+        Loss(dice=0, focal=1, positive_weight=1, negative_weight=1, gamma=0, scale_weights=[0, 0.3])
+    )
     coarse = logits_of(0.5, 0.5, 0.5, 0.5).reshape(1, 1, 2, 2)
     found = loss([torch.zeros(1, 1, 4, 4), coarse], y)
     assert found.item() == pytest.approx(0.3 * math.log(2), rel=1e-5)

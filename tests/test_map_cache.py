@@ -1,10 +1,12 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from canet import distance, map_cache
 from canet.dataset import list_images
 from canet.files import UserError, read_grey, write_png
-from canet.recipe import Input
+from canet.recipe import Input, InputKind
 
 
 @pytest.fixture
@@ -25,10 +27,10 @@ def count_computations(monkeypatch) -> list:
     return calls
 
 
-@pytest.mark.parametrize("kind", distance.CHANNELS)
+@pytest.mark.parametrize("kind", get_args(InputKind))
 def test_maps_are_those_of_the_shapes_in_order(shapes, tmp_path, kind):
     maps = map_cache.load_maps(shapes, Input(kind=kind), tmp_path / "cache")
-    assert maps.shape == (3, distance.CHANNELS[kind], 32, 32) and maps.dtype == np.float32
+    assert maps.shape == (3, distance.channels_of(kind), 32, 32) and maps.dtype == np.float32
     for path, found in zip(list_images(shapes), maps):
         np.testing.assert_array_equal(found, distance.input_map(read_grey(path), Input(kind=kind)))
 

@@ -20,7 +20,10 @@ def test_it_is_a_model_of_smp(small):
 def test_one_head_a_decoder_stage(small):
     outputs = small(torch.randn(2, 1, 64, 96), auxiliary=True)
     assert [tuple(o.shape) for o in outputs] == [
-        (2, 1, 64, 96), (2, 1, 32, 48), (2, 1, 16, 24), (2, 1, 8, 12)
+        (2, 1, 64, 96),
+        (2, 1, 32, 48),
+        (2, 1, 16, 24),
+        (2, 1, 8, 12),
     ]
 
 
@@ -99,4 +102,3 @@ def test_attention_is_softmax_of_products():
     context = (v @ weights.transpose(1, 2)).reshape(2, 8, 5, 4)
     y = torch.relu(x + block.norm(block.project(context)))
     assert torch.allclose(block(x), y * block.channel_gate(y), atol=1e-5)
-

@@ -1,5 +1,6 @@
 """The commands as a user types them, on a data set of a few generated shapes."""
 
+import ast
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from canet.files import REPOSITORY
 
-SCRIPTS = sorted(p.name for p in (REPOSITORY / "src").glob("*.py"))
+SCRIPTS = sorted((REPOSITORY / "src").glob("*.py"))
 # run.sh takes the active environment; the tests' interpreter is that
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 ENVIRONMENT["PYTHON"] = sys.executable
@@ -56,10 +57,15 @@ def test_demo_from_nothing_to_a_scored_submission(overrides, tmp_path):
     assert by_hand[1:] == in_table[1:]
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_help_shows_examples(name):
-    shown = run(sys.executable, f"src/{name}", "--help").stdout
-    assert "examples:" in shown and f"src/{name}" in shown
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
+def test_every_script_documents_itself(path):
+    shown = ast.get_docstring(ast.parse(path.read_text()))
+    assert "examples:" in shown and f"src/{path.name}" in shown
+    assert "reads " in shown and "writes " in shown
+
+
+def test_help_shows_that_document():
+    assert "examples:\n  python src/make_folds.py" in script("make_folds", "--help").stdout
 
 
 def test_run_sh_explains_itself():

@@ -106,6 +106,7 @@ def test_scoring_refuses_what_the_challenge_scores_zero(skeletons):
 
 # ---- from probabilities to a skeleton ----
 
+
 def test_islands_are_dropped_but_never_all():
     skeleton = np.zeros((20, 20), bool)
     skeleton[10, 2:12] = True

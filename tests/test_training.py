@@ -26,7 +26,14 @@ def weights(folder: Path) -> bytes:
 def test_a_fold_leaves_everything_behind(tiny, tiny_folds):
     folder = train_fold(tiny, 0)
     names = {p.name for p in folder.iterdir()}
-    assert names >= {"model", "metrics.csv", "curves.png", "panel.png", "held_out.npz", "tensorboard"}
+    assert names >= {
+        "model",
+        "metrics.csv",
+        "curves.png",
+        "panel.png",
+        "held_out.npz",
+        "tensorboard",
+    }
     table = pd.read_csv(folder / "metrics.csv")
     assert table["epoch"].tolist() == [1, 2]
     assert 0 <= table["f1"].iloc[-1] <= 1
@@ -118,7 +125,7 @@ def test_a_damaged_checkpoint_is_one_line(tiny, tiny_folds):
     folder = fold_folder(tiny, 0)
     folder.mkdir(parents=True)
     (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match="damaged checkpoint.*--force"):
+    with pytest.raises(UserError, match=r"damaged checkpoint.*--force"):
         train_fold(tiny, 0)
 
 

@@ -30,6 +30,7 @@ Plan = list[np.ndarray]
 
 # ---- classes ----------------------------------------------------------------------------------
 
+
 def _limb(*knots: tuple[float, float, float]) -> np.ndarray:
     return np.array(knots, dtype=float)
 
@@ -81,8 +82,12 @@ def _quadruped(rng: np.random.Generator, leg: float, tail: float, snout: float, 
         _limb((-0.6, 0, girth * 1.05), (0, 0, girth * u(0.8, 1)), (0.6, -0.02, girth)),
         _limb((-0.55, -0.05, girth), (-0.82, -0.12 - rise / 2, 0.2), (x, y, 0.17)),
         _limb((x, y, 0.17), (x - 0.13, y + 0.04, 0.12), (x - snout, y + u(0.06, 0.14), 0.08)),
-        _limb((0.68, -0.08, 0.17), (0.9, -0.15, 0.08), (0.92 + tail / 2, 0.6 * rear, 0.065),
-              (0.92 + tail * u(0.5, 1), 1.2 * rear, 0.045)),
+        _limb(
+            (0.68, -0.08, 0.17),
+            (0.9, -0.15, 0.08),
+            (0.92 + tail / 2, 0.6 * rear, 0.065),
+            (0.92 + tail * u(0.5, 1), 1.2 * rear, 0.045),
+        ),
     ]
     for ear in (x + 0.13, x - 0.11)[:ears]:
         tip = (ear + 0.02, y - u(0.24, 0.3), 0.025)
@@ -211,6 +216,7 @@ CLASSES: dict[str, Callable[[np.random.Generator], Plan]] = {
 
 # ---- from plan to outline ---------------------------------------------------------------------
 
+
 def _spline(knots: np.ndarray, per_span: int) -> np.ndarray:
     """Catmull-Rom curve through (N, C) knots, sampled: ((N - 1) * per_span + 1, C)."""
     closed = np.allclose(knots[0], knots[-1])
@@ -296,6 +302,7 @@ def _outlines(class_name: str, rng: np.random.Generator) -> list[np.ndarray]:
 
 # ---- from outline to picture and label --------------------------------------------------------
 
+
 def _render(outlines: list[np.ndarray], blocks: int | None) -> np.ndarray:
     """(SIZE, SIZE) uint8 with antialiased edges, enlarged from `blocks` a side where given."""
     canvas = np.zeros((4 * SIZE, 4 * SIZE), np.uint8)
@@ -376,9 +383,7 @@ def medial_axis(shape: np.ndarray) -> np.ndarray:
     return skeleton > 0
 
 
-def _with_pinholes(
-    shape: np.ndarray, skeleton: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _with_pinholes(shape: np.ndarray, skeleton: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The shape, sometimes with a few spots of 1 to 25 px zeroed, off the skeleton and the edge."""
     depth = cv2.distanceTransform((shape > 0).astype(np.uint8), cv2.DIST_L2, 3)
     rows, columns = np.nonzero((depth > 4) & ~skeleton)
@@ -439,6 +444,7 @@ def draw(class_name: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
 
 
 # ---- data sets --------------------------------------------------------------------------------
+
 
 def source_of(seed: int, index: int) -> int:
     """The image that image `index` is a near-twin of; itself, if it is an original."""

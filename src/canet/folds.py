@@ -147,7 +147,9 @@ def read_folds(path: Path, images: list[str], settings: Folds) -> pd.DataFrame:
     except (ValueError, pd.errors.ParserError) as error:
         raise UserError(f"{shown(path)}: damaged ({error}); {remedy}") from None
     if list(table.columns) != COLUMNS:
-        raise UserError(f"{shown(path)}: columns {list(table.columns)}, expected {COLUMNS}; {remedy}")
+        raise UserError(
+            f"{shown(path)}: columns {list(table.columns)}, expected {COLUMNS}; {remedy}"
+        )
     problem = find_leak(table, images, settings)
     if problem:
         raise UserError(f"{shown(path)}: {problem}; {remedy}")

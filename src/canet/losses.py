@@ -46,8 +46,8 @@ class SkeletonLoss(nn.Module):
     """The paper's total loss (3) with its auxiliary terms.
 
     At every scale λ_dice·Dice + λ_focal·focal; Dice is 1 − (2Σyp + 1)/(Σy + Σp + 1) over the
-    batch (the paper's equation (1) prints its ε inside the factor 2; this is the usual form). Labels
-    of coarser heads are area averages, so they are soft.
+    batch (the paper's equation (1) prints its ε inside the factor 2; this is the usual form).
+    Labels of coarser heads are area averages, so they are soft.
 
     Args:
         settings: the recipe's `loss` section; `scale_weights` weight the heads, fine to coarse,
@@ -65,9 +65,7 @@ class SkeletonLoss(nn.Module):
 
     def at_one_scale(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         s = self.settings
-        focal = weighted_focal_loss(
-            logits, target, s.positive_weight, s.negative_weight, s.gamma
-        )
+        focal = weighted_focal_loss(logits, target, s.positive_weight, s.negative_weight, s.gamma)
         return s.dice * self.dice(logits, target) + s.focal * focal
 
     def forward(self, outputs: Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:

@@ -46,7 +46,7 @@ def compute_maps(paths: list[Path], settings: Input, quiet: bool = False) -> np.
         UserError: a file is unreadable or of another size than the first.
     """
     height, width = read_grey(paths[0]).shape
-    maps = np.empty((len(paths), distance.CHANNELS[settings.kind], height, width), np.float32)
+    maps = np.empty((len(paths), distance.channels_of(settings.kind), height, width), np.float32)
 
     def fill(i: int) -> None:
         shape = read_grey(paths[i])

@@ -87,7 +87,11 @@ def draw_panel(
 
 
 def draw_threshold_curve(
-    thresholds: np.ndarray, f1: np.ndarray, trials: list[tuple[float, float]], chosen: float, path: Path
+    thresholds: np.ndarray,
+    f1: np.ndarray,
+    trials: list[tuple[float, float]],
+    chosen: float,
+    path: Path,
 ) -> None:
     """Per-image F1 over thresholds: the exhaustive sweep as a line, Optuna's trials as dots."""
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")

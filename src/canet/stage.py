@@ -80,7 +80,7 @@ def announce(stage: str, reads: Iterable[Path], writes: Iterable[Path]) -> None:
     """Say what a stage reads and writes."""
     print(f"== {stage}")
     print(f"   reads  {', '.join(shown(p) for p in reads) or 'nothing'}")
-    print(f"   writes {', '.join(shown(p) for p in writes)}", flush=True)
+    print(f"   writes {', '.join(shown(p) for p in writes) or 'nothing'}", flush=True)
 
 
 def progress(iterable: Iterable | None = None, **options) -> tqdm:
@@ -125,12 +125,15 @@ def skip(stamp: Stamp, force: bool) -> bool:
     """Whether a stage may be skipped; says so."""
     if force or not stamp.is_current():
         return False
-    print("   current for this recipe and these inputs: skipped (--force does it again)", flush=True)
+    print(
+        "   current for this recipe and these inputs: skipped (--force does it again)", flush=True
+    )
     return True
 
 
 def commit() -> str:
     """The repository's commit, with `+` where tracked files differ from it."""
+
     def git(*words: str) -> str:
         done = subprocess.run(
             ["git", "-C", str(REPOSITORY), *words], capture_output=True, text=True, check=False

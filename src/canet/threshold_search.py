@@ -168,9 +168,7 @@ def search_threshold(recipe: Recipe, more: int = 0, force: bool = False) -> dict
     total = len(ended_trials(study)) + more if more else recipe.threshold_search.trials
     start = {"threshold": 0.5} | recipe.postprocess.model_dump(exclude={"inside_shape"})
     study.enqueue_trial(start, skip_if_exists=True)
-    optimize(
-        study, lambda t: float(f1_of(images, *suggest(t)).mean()), total, recipe, "threshold"
-    )
+    optimize(study, lambda t: float(f1_of(images, *suggest(t)).mean()), total, recipe, "threshold")
     result = conclude(recipe, images, study) | {"identity": identity, "version": version}
     write_scores(recipe, images, result)
     write_json(path, result)

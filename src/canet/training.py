@@ -20,8 +20,16 @@ from canet import pictures
 from canet.augment import EpochSampler, SkeletonDataset
 from canet.dataset import ImageFolders, list_images, read_skeleton
 from canet.device import autocast, describe, loader_workers, pick_device, resolve_precision
-from canet.distance import CHANNELS
-from canet.files import UserError, digest_of, digest_of_files, read_json, shown, write_json, write_with
+from canet.distance import channels_of
+from canet.files import (
+    UserError,
+    digest_of,
+    digest_of_files,
+    read_json,
+    shown,
+    write_json,
+    write_with,
+)
 from canet.folds import folds_path, read_folds, require_folds, split
 from canet.losses import SkeletonLoss
 from canet.map_cache import load_maps
@@ -58,9 +66,9 @@ def load_training_set(recipe: Recipe) -> Samples:
     folders = ImageFolders(recipe.data_root, recipe.data)
     paths = list_images(folders.train_shapes)
     maps = load_maps(folders.train_shapes, recipe.input, recipe.cache_folder)
-    skeletons = np.stack(
-        [read_skeleton(folders.train_skeletons / p.name) for p in paths]
-    ).astype(np.uint8)
+    skeletons = np.stack([read_skeleton(folders.train_skeletons / p.name) for p in paths]).astype(
+        np.uint8
+    )
     return Samples([p.name for p in paths], maps, skeletons)
 
 
@@ -135,7 +143,7 @@ def build_model(recipe: Recipe) -> CANet:
         attention_stages=m.attention_stages,
         blocks=m.blocks,
         reduction=m.reduction,
-        in_channels=CHANNELS[recipe.input.kind],
+        in_channels=channels_of(recipe.input.kind),
     )
 
 
@@ -448,7 +456,7 @@ def _aside(folder: Path) -> Path:
 
 
 def _finish(fitting: Fitting, state: State, folder: Path, origin: dict) -> None:
-    """Write the model, held-out probabilities and pictures; last of all the mark that it is done."""
+    """Write model, held-out probabilities and pictures; last of all the mark that it is done."""
     recipe, held_out = fitting.recipe, fitting.held_out
     state.judged.eval()
     pictures.draw_curves(state.history, folder / "curves.png")
@@ -482,7 +490,9 @@ def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def fits(recipe: Recipe, samples: Samples, device: torch.device, batch: int) -> bool:
     """Whether one step of training with this batch fits into the device's memory."""
     try:
-        trial = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch": batch})})
+        trial = recipe.model_copy(
+            update={"train": recipe.train.model_copy(update={"batch": batch})}
+        )
         fitting, state = Fitting(trial, samples, None, device), start(trial, device)
         x, y = next(iter(fitting.loader))
         fitting.learn(state.model.train(), state, x, y)

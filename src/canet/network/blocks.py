@@ -1,5 +1,7 @@
 """The residual block that replaces U-Net's double convolution (paper, section 3.1)."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -40,4 +42,4 @@ class ResBlock(nn.Module):
 def res_blocks(in_channels: int, out_channels: int, count: int) -> nn.Sequential:
     """One stage: `count` ResBlocks, the first of which changes the number of channels."""
     channels = [in_channels] + [out_channels] * count
-    return nn.Sequential(*(ResBlock(a, b) for a, b in zip(channels, channels[1:])))
+    return nn.Sequential(*(ResBlock(a, b) for a, b in pairwise(channels)))

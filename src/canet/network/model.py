@@ -120,6 +120,4 @@ class CANet(SegmentationModel):
         logits = self.segmentation_head(finest)
         if not auxiliary:
             return logits
-        return [logits] + [
-            head(f) for head, f in zip(self.auxiliary_heads, reversed(coarse))
-        ]
+        return [logits] + [head(f) for head, f in zip(self.auxiliary_heads, reversed(coarse))]

@@ -1,0 +1,122 @@
+"""Measure what bounds a step, as ratios against a named alternative in the same run.
+
+reads   a folder of shapes (the recipe's training shapes by default)
+writes  nothing; prints a table
+
+maps     repairing and distance transform against merely reading and decoding the PNGs
+predict  a network's prediction per image against skimage's medial_axis and skeletonize
+
+examples:
+  python src/benchmark.py maps --recipe cpu
+  python src/benchmark.py predict --run cpu
+  python src/benchmark.py predict --recipe cpu           fresh weights: speed without training
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from canet import stage
+from canet.classical import METHODS
+from canet.dataset import ImageFolders, list_images
+from canet.distance import input_map, inside
+from canet.files import read_grey
+from canet.recipe import Input, InputKind
+
+ROUNDS = 5
+
+
+def seconds_per_image(work: Callable[[], None], count: int) -> float:
+    """Median over rounds after a warm-up."""
+    times = []
+    for _ in range(ROUNDS + 1):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[1:]) / count
+
+
+def print_table(rows: dict[str, float], reference: str) -> None:
+    """Images a second and the cost relative to the reference row."""
+    for name, seconds in rows.items():
+        ratio = seconds / rows[reference]
+        print(f"   {name:32} {1 / seconds:9.1f} images/s   {ratio:8.2f} × {reference}")
+
+
+def benchmark_maps(paths: list[Path]) -> None:
+    """Every input kind on one core, against reading and decoding the same files."""
+    shapes = [read_grey(p) for p in paths]
+    rows = {"read and decode": seconds_per_image(lambda: [read_grey(p) for p in paths], len(paths))}
+    for kind in get_args(InputKind):
+        settings = Input(kind=kind)
+
+        def work(settings: Input = settings) -> None:
+            for shape in shapes:
+                input_map(shape, settings)
+
+        rows[kind] = seconds_per_image(work, len(shapes))
+    print_table(rows, "read and decode")
+
+
+def benchmark_predict(args, recipe, paths: list[Path]) -> None:
+    """One network on the device, one image at a time and in batches, against skimage."""
+    import torch
+
+    from canet.device import describe, pick_device, resolve_precision
+    from canet.map_cache import compute_maps
+    from canet.prediction import predict_levels
+    from canet.runs import find_run, load_run
+    from canet.training import build_model
+
+    device = pick_device(args.device)
+    if args.run:
+        model = load_run(find_run(args.run), [], device).models[0]
+        network, recipe = model.network, model.recipe
+    else:
+        network = build_model(recipe).to(device, memory_format=torch.channels_last).eval()
+    precision = resolve_precision(recipe.train.precision, device)
+    print(f"   {describe(device)}, {precision}, {recipe.model.encoder}, {len(paths)} images")
+    maps, masks = compute_maps(paths, recipe.input), [inside(read_grey(p)) for p in paths]
+
+    def skeletons(method: Callable[[np.ndarray], np.ndarray]) -> None:
+        for mask in masks:
+            method(mask)
+
+    rows = {
+        f"CANet, {batch} at a time": seconds_per_image(
+            lambda batch=batch: predict_levels([network], maps, device, precision, batch),
+            len(paths),
+        )
+        for batch in (1, 8)
+    }
+    for name in ("medial_axis", "zhang_suen"):
+        method = METHODS[name]
+        rows[name] = seconds_per_image(lambda method=method: skeletons(method), len(paths))
+    print_table(rows, "medial_axis")
+
+
+def main() -> None:
+    parser = stage.recipe_parser(__doc__)
+    parser.add_argument("what", choices=["maps", "predict"])
+    parser.add_argument("--images", type=Path, metavar="DIR", help="shapes (default: training)")
+    parser.add_argument("--run", metavar="NAME", help="predict with this run's network")
+    parser.add_argument("--count", type=int, default=64, metavar="N", help="images to use")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda …")
+    args = parser.parse_args()
+    recipe = stage.load_recipe(args)
+    shapes = args.images or ImageFolders(recipe.data_root, recipe.data).train_shapes
+    paths = list_images(shapes)
+    paths = paths[:: max(1, len(paths) // args.count)][: args.count]
+    stage.announce(f"benchmark {args.what}", [shapes], [])
+    if args.what == "maps":
+        benchmark_maps(paths)
+    else:
+        benchmark_predict(args, recipe, paths)
+
+
+if __name__ == "__main__":
+    stage.run(main)
