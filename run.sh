@@ -47,15 +47,18 @@ find_python() {
 # Sets $python to an interpreter that has everything in requirements.txt.
 set_up() {
   local base=$1
-  if "$base" src/canet/requirements_check.py 2>/dev/null; then
+  local lacking
+  if lacking=$("$base" src/canet/requirements_check.py 2>&1); then
     python=$base
     return
   fi
   python=.venv/bin/python
   if [ -x "$python" ] && "$python" src/canet/requirements_check.py 2>/dev/null; then return; fi
-  echo "== setting up .venv (once; several GB, some minutes)"
-  [ -x "$python" ] || "$base" -m venv .venv || die "$base cannot make a virtual environment"
-  "$python" -m pip install --quiet --disable-pip-version-check --progress-bar on \
+  echo "== setting up .venv (once; several GB, some minutes), since for $base:"
+  echo "$lacking" | sed 's/^/   /' | head -5
+  "$python" -m pip --version >/dev/null 2>&1 || "$base" -m venv --clear .venv ||
+    die "$base cannot make a virtual environment"
+  "$python" -m pip install --disable-pip-version-check \
     -r requirements.txt -c constraints.txt || die "installing requirements.txt failed, see above"
   "$python" src/canet/requirements_check.py || die "the installation is incomplete, see above"
 }
@@ -73,11 +76,16 @@ main() {
     recipe=$1; shift
     echo "recipe $recipe, as asked"
   else
-    { read -r recipe; read -r reason; } < <("$base" src/canet/default_recipe.py "$@")
+    reason=$("$base" src/canet/default_recipe.py "$@") || exit 1
+    recipe=${reason%%$'\n'*} reason=${reason#*$'\n'}
     echo "recipe $recipe: $reason"
   fi
   [ $# -gt 0 ] && overrides=(--set "$@")
   set_up "$base"
+  if [ "$recipe" = paper ] && [ -n "${reason:-}" ]; then # the driver lists a GPU; can torch use it?
+    recipe=$("$python" src/canet/default_recipe.py "$@" | head -1)
+    [ "$recipe" = paper ] || echo "recipe $recipe after all: torch cannot use the GPU"
+  fi
   for stage in "${STAGES[@]}"; do
     "$python" "src/$stage.py" --recipe "$recipe" ${overrides[@]+"${overrides[@]}"}
   done

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
+import cv2
 import numpy as np
 
 from canet import stage
@@ -49,6 +50,7 @@ def print_table(rows: dict[str, float], reference: str) -> None:
 
 def benchmark_maps(paths: list[Path]) -> None:
     """Every input kind on one core, against reading and decoding the same files."""
+    cv2.setNumThreads(1)
     shapes = [read_grey(p) for p in paths]
     rows = {"read and decode": seconds_per_image(lambda: [read_grey(p) for p in paths], len(paths))}
     for kind in get_args(InputKind):
@@ -67,10 +69,10 @@ def benchmark_predict(args, recipe, paths: list[Path]) -> None:
     import torch
 
     from canet.device import describe, pick_device, resolve_precision
+    from canet.fitting import build_model
     from canet.map_cache import compute_maps
     from canet.prediction import predict_levels
     from canet.runs import find_run, load_run
-    from canet.training import build_model
 
     device = pick_device(args.device)
     if args.run:

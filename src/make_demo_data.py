@@ -12,11 +12,10 @@ examples:
 
 from pathlib import Path
 
-import numpy as np
-
 from canet import demo, stage
 from canet.dataset import ImageFolders
-from canet.files import UserError, remove, sha256_of, shown, write_png
+from canet.files import UserError, remove, sha256_of, shown, write_png, write_with
+from canet.submission import encode
 
 
 def write_examples(shapes: Path, skeletons: Path, seed: int, indices: range) -> list[Path]:
@@ -25,8 +24,7 @@ def write_examples(shapes: Path, skeletons: Path, seed: int, indices: range) -> 
     for index in stage.progress(indices, desc=shapes.name, unit="image"):
         name, shape, skeleton = demo.example(seed, index)
         write_png(shapes / name, shape)
-        rgb = np.repeat(skeleton[..., None] * np.uint8(255), 3, axis=2)
-        write_png(skeletons / name, rgb)
+        write_with(skeletons / name, lambda t, s=skeleton: t.write_bytes(encode(s)))
         written += [shapes / name, skeletons / name]
     return written
 

@@ -32,14 +32,14 @@ from canet.submission import write_submission
 
 
 def predict_folder(
-    run: TrainedRun, paths: list[Path], tta: bool, device, precision: str
+    run: TrainedRun, paths: list[Path], tta: bool, device, precision: str, batch: int
 ) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, int]]]:
     """Skeletons and shape sizes by file name; images of each size are predicted together."""
     by_size: dict[tuple[int, int], list[Path]] = {}
     for path in paths:
         by_size.setdefault(read_grey(path).shape, []).append(path)
     networks = [m.network for m in run.models]
-    settings, batch = run.models[0].recipe.input, run.models[0].recipe.predict.batch
+    settings = run.models[0].recipe.input
     skeletons, sizes = {}, {}
     for size, group in by_size.items():
         stride = max(n.encoder.output_stride for n in networks)
@@ -61,7 +61,7 @@ def parse():
     parser.add_argument("--folds", nargs="+", metavar="K", default=[], help="models to average")
     parser.add_argument("--threshold", type=float, metavar="T", help="0 to 1 (default: tuned)")
     parser.add_argument("--tta", action="store_true", help="average over eight flips and turns")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 …")
+    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 … (default: auto)")
     return parser.parse_args()
 
 
@@ -97,15 +97,15 @@ def manifest_of(run: TrainedRun, shapes: Path, paths: list[Path], tta: bool, dev
             }
             for m in run.models
         ],
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.stored(),
         "versions": stage.versions(),
     }
 
 
 def main() -> None:
     args = parse()
-    device = pick_device(args.device)
     asked = stage.load_recipe(args) if args.recipe else None
+    device = pick_device(args.device or (asked.machine.device if asked else "auto"))
     run = load_run(asked.run_folder if asked else find_run(args.run), args.folds, device)
     if args.threshold is not None:
         if not 0 < args.threshold < 1:
@@ -114,12 +114,17 @@ def main() -> None:
     recipe = run.models[0].recipe
     shapes = args.images or recipe.data_root / recipe.data.test_shapes
     zip_path = destination(args, (asked or recipe).zip_path.with_name(f"{run.folder.name}.zip"))
-    tta = args.tta or recipe.predict.tta
+    predict = (asked or recipe).predict
+    tta = args.tta or predict.tta
+    if "held-out" in run.threshold_origin and (len(run.models) > 1 or tta != recipe.predict.tta):
+        run = replace(run, threshold_origin=f"{run.threshold_origin} of single models, one view")
     stage.announce("submission", [run.folder, shapes], [zip_path])
     paths = list_images(shapes)
     facts = manifest_of(run, shapes, paths, tta, device)
     settings = {k: v for k, v in facts.items() if k != "commit"}
-    stamp = stage.Stamp(zip_path.with_name(f".{zip_path.stem}.stamp"), settings, [zip_path])
+    outputs = [zip_path, zip_path.with_suffix(".json")]
+    outputs += [zip_path.with_suffix("") / p.name for p in paths]
+    stamp = stage.Stamp(zip_path.with_name(f".{zip_path.stem}.stamp"), settings, outputs)
     if stage.skip(stamp, args.force):
         return
     print(
@@ -128,7 +133,7 @@ def main() -> None:
         flush=True,
     )
     began = time.perf_counter()
-    skeletons, sizes = predict_folder(run, paths, tta, device, facts["precision"])
+    skeletons, sizes = predict_folder(run, paths, tta, device, facts["precision"], predict.batch)
     facts["predicted_s"] = round(time.perf_counter() - began, 1)
     folder = write_submission(skeletons, sizes, zip_path, facts)
     stamp.write()

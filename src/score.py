@@ -24,7 +24,7 @@ from canet.classical import METHODS
 from canet.dataset import list_images
 from canet.distance import inside
 from canet.files import read_grey, shown, write_with
-from canet.scoring import apply_method, load_labels, score_predictions, summary_table
+from canet.scoring import load_labels, score_predictions, summary_table
 from canet.submission import read_submission
 
 
@@ -42,7 +42,8 @@ def main() -> None:
     if args.shapes:
         masks = {p.name: inside(read_grey(p)) for p in list_images(args.shapes)}
         for name, method in METHODS.items():
-            rows.append((name, score_predictions(apply_method(method, masks), labels)))
+            made = {image: method(mask) for image, mask in masks.items()}
+            rows.append((name, score_predictions(made, labels)))
     print(summary_table(rows).to_string(index=False, float_format="%.4f"))
     if args.csv:
         each = pd.DataFrame([{"image": name} | asdict(score) for name, score in scores.items()])

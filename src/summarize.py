@@ -10,26 +10,28 @@ examples:
 import pandas as pd
 
 from canet import stage
-from canet.files import REPOSITORY, UserError, read_json, shown
-from canet.study import storage_url
+from canet.files import UserError, read_json, shown
+from canet.study import shown_url
 
 
 def main() -> None:
     args = stage.recipe_parser(__doc__).parse_args()
     recipe = stage.load_recipe(args)
     run, zip_path = recipe.run_folder, recipe.zip_path
-    result = read_json(run / "threshold.json")
-    if not result:
-        raise UserError(f"{shown(run)}: not finished; run bash run.sh {recipe.name}")
-    table = pd.read_csv(run / "scores.csv").set_index("method")
+    if not zip_path.is_file():
+        raise UserError(f"{shown(zip_path)}: not there yet; run bash run.sh first")
     pictures = sorted(run.glob("*.png")) + sorted(run.glob("fold-*/*.png"))
-    url = storage_url(recipe).replace(str(REPOSITORY) + "/", "")
     print(f"== results of {recipe.name}")
     print(f"   PNGs      {shown(zip_path.with_suffix(''))}/")
     print(f"   zip       {shown(zip_path)}")
     print(f"   pictures  {', '.join(shown(p) for p in pictures if '.old' not in str(p))}")
     print(f"   curves    tensorboard --logdir {shown(run)}")
-    print(f"   study     optuna-dashboard {url}")
+    print(f"   study     optuna-dashboard {shown_url(recipe)}")
+    result = read_json(run / "threshold.json")
+    if not result:
+        print("   F1        unknown: no image was held out")
+        return
+    table = pd.read_csv(run / "scores.csv").set_index("method")
     print(
         f"   F1        {result['f1_cross_fitted']:.4f} on {result['images']} held-out images "
         f"(threshold chosen on others of them)"

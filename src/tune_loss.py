@@ -16,7 +16,7 @@ examples:
 from canet import stage
 from canet.folds import folds_path
 from canet.loss_search import search_loss
-from canet.study import storage_url
+from canet.study import shown_url
 from canet.training import fold_folder, fold_number
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     stage.announce(
         "loss search", reads, [fold_folder(recipe, k) / "tuned_loss.json" for k in folds]
     )
-    print(f"   study  {storage_url(recipe)}", flush=True)
+    print(f"   study  {shown_url(recipe)}", flush=True)
     for fold in folds:
         best = search_loss(recipe, fold, args.trials, args.force)
         print(

@@ -14,7 +14,8 @@ examples:
 import pandas as pd
 
 from canet import stage
-from canet.study import storage_url
+from canet.runs import finished_folds
+from canet.study import shown_url
 from canet.threshold_search import held_out_files, search_threshold
 
 
@@ -26,7 +27,10 @@ def main() -> None:
     recipe = stage.load_recipe(args)
     outputs = [recipe.run_folder / n for n in ("threshold.json", "threshold.png", "scores.csv")]
     stage.announce("threshold", held_out_files(recipe) or [recipe.run_folder], outputs)
-    print(f"   study  {storage_url(recipe)}", flush=True)
+    print(f"   study  {shown_url(recipe)}", flush=True)
+    if not held_out_files(recipe) and finished_folds(recipe.run_folder):
+        print("   trained on all images, none held out: nothing to choose a threshold on")
+        return
     result = search_threshold(recipe, args.trials, args.force)
     print(
         f"   threshold {result['threshold']:.3f}, "

@@ -71,11 +71,11 @@ def test_each_problem_is_found(folders, message):
 
 
 def test_all_problems_are_listed_at_once(folders):
-    for message in ("has no skeleton", "is all black"):
-        BREAKS[message](folders)
+    BREAKS["has no skeleton"](folders)
     shapes = list_images(folders.train_shapes)
     cut(shapes[3], 40)
     swap(shapes[4])
+    shutil.rmtree(folders.test_shapes)
     assert len(find_problems(folders)) == 4
 
 

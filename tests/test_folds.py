@@ -1,8 +1,10 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from canet import folds
+from canet import folds, recipe
 from canet.dataset import ImageFolders, list_images
 from canet.files import UserError, write_png
 from canet.recipe import Folds
@@ -83,6 +85,17 @@ def test_every_leak_is_an_error(tiny, tiny_folds, message):
     folds.write_folds(path, LEAKS[message](good))
     with pytest.raises(UserError, match=message):
         folds.read_folds(path, names, settings)
+
+
+def test_other_images_or_twins_are_other_folds(tiny, overrides, tmp_path):
+    path = folds.folds_path(tiny)
+    assert folds.folds_path(recipe.load("demo", [*overrides, "folds.twin_similarity=0.8"])) != path
+    copy = tmp_path / "copy" / tiny.data_root.name
+    shutil.copytree(tiny.data_root, copy)
+    moved = recipe.load("demo", [*overrides, f"data.root={copy}"])
+    assert folds.folds_path(moved) == path
+    list_images(copy / "img_train_shape")[0].unlink()
+    assert folds.folds_path(moved) != path
 
 
 def test_damaged_csv_is_one_line(tiny, tiny_folds):

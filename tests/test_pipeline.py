@@ -8,9 +8,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from canet.files import REPOSITORY
+from canet.files import REPOSITORY, read_grey, write_png
 
 SCRIPTS = sorted((REPOSITORY / "src").glob("*.py"))
 # run.sh takes the active environment; the tests' interpreter is that
@@ -55,6 +56,35 @@ def test_demo_from_nothing_to_a_scored_submission(overrides, tmp_path):
     by_hand = script("score", f"{out}.zip", labels, check=True).stdout.splitlines()[1].split()
     in_table = next(li for li in scored.stdout.splitlines() if "zhang_suen" in li).split()
     assert by_hand[1:] == in_table[1:]
+
+
+def test_any_folder_of_any_sizes_and_all_images(overrides, tmp_path):
+    """Fold `all` alone: no threshold to tune; then shapes that are no 256×256."""
+    own = [*overrides, "train.folds=[all]", "train.epochs=1"]
+    done = run("bash", "run.sh", "demo", *own)
+    assert "none held out" in done.stdout and "unknown: no image was held out" in done.stdout
+    images = tmp_path / "images"
+    for i, size in enumerate([(40, 60), (100, 33), (40, 60)]):
+        shape = np.zeros(size, np.uint8)
+        shape[5:-5, 5:-5] = 255
+        write_png(images / f"box-{i}.PNG", shape)
+    out = tmp_path / "out"
+    found = tmp_path / "runs" / "tiny"
+    script("make_submission", "--run", str(found), "--images", str(images), "--out", str(out),
+           check=True)  # fmt: skip
+    assert {p.name: read_grey(p).shape for p in out.iterdir()} == {
+        "box-0.PNG": (40, 60), "box-1.PNG": (100, 33), "box-2.PNG": (40, 60)
+    }  # fmt: skip
+    (out / "box-0.PNG").unlink()
+    again = script("make_submission", "--run", str(found), "--images", str(images),
+                   "--out", str(out), check=True)  # fmt: skip
+    assert "skipped" not in again.stdout and (out / "box-0.PNG").exists()
+
+
+def test_a_wrong_data_root_is_no_invitation_to_generate(tmp_path):
+    failed = run("bash", "run.sh", f"data.root={tmp_path / 'typo'}", check=False)
+    assert failed.returncode == 1 and "mend the path" in failed.stderr
+    assert not (tmp_path / "typo").exists()
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)

@@ -63,9 +63,24 @@ def test_a_parent_has_no_parent(tmp_path):
         recipe.load(str(tmp_path / "child.yaml"))
 
 
-def test_overrides_name_the_run_but_the_machine_does_not():
+@pytest.mark.parametrize(
+    "override",
+    [
+        "machine.device=cpu",
+        "train.folds=[0,1]",
+        "predict.tta=true",
+        "postprocess.thin=true",
+        "threshold_search.trials=80",
+        "loss_search.trials=80",
+        "data.root=/elsewhere",
+    ],
+)
+def test_what_leaves_the_training_alone_leaves_the_run_its_name(override):
+    assert recipe.load("cpu", [override]).name == "cpu"
+
+
+def test_overrides_name_the_run():
     assert recipe.load("cpu", ["train.epochs=3"]).name == "cpu_train.epochs=3"
-    assert recipe.load("cpu", ["machine.device=cpu"]).name == "cpu"
     assert recipe.load("cpu", ["train.epochs=3", "name=mine"]).name == "mine"
     long = [f"loss.{k}={0.123456789}" for k in ("dice", "focal", "gamma", "positive_weight")]
     assert len(recipe.load("cpu", long).name) < 80
@@ -73,9 +88,19 @@ def test_overrides_name_the_run_but_the_machine_does_not():
 
 def test_default_recipe_follows_data_and_gpu(tmp_path, monkeypatch):
     override = [f"data.root={tmp_path}"]
-    assert choose(override)[0] == "demo"
+    monkeypatch.setattr("canet.default_recipe.REPOSITORY", tmp_path)
+    assert choose()[0] == "demo"
+    with pytest.raises(FileNotFoundError, match="mend the path"):
+        choose(override)
     (tmp_path / "img_train_shape").mkdir()
     monkeypatch.setattr("canet.default_recipe.has_gpu", lambda: False)
     assert choose(override)[0] == "cpu"
     monkeypatch.setattr("canet.default_recipe.has_gpu", lambda: True)
     assert choose(override)[0] == "paper"
+    (tmp_path / "generated.json").touch()
+    assert choose(override)[0] == "demo"
+
+
+def test_passwords_are_not_stored():
+    loaded = recipe.load("cpu", ["machine.storage=postgresql://me:secret@host/db"])
+    assert "secret" not in loaded.to_yaml()

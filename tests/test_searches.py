@@ -1,12 +1,15 @@
 import numpy as np
 import optuna
 import pytest
+import torch
 
-from canet import loss_search, threshold_search
+from canet import loss_search, recipe, threshold_search
 from canet.files import UserError, read_json
+from canet.fitting import Diverged, Fitting
 from canet.loss_search import inner_split, search_loss
 from canet.metrics import quantize
 from canet.recipe import Postprocess
+from canet.runs import load_run, newest_run
 from canet.study import ended_trials, open_study, storage_url
 from canet.threshold_search import OutOfFold, cross_fitted_f1, search_threshold, sweep
 from canet.training import fold_folder, train_fold
@@ -98,13 +101,68 @@ def test_threshold_search_is_within_tolerance_of_the_sweep(tiny, tiny_folds, mon
     train_fold(tiny, 0)
     monkeypatch.setattr(threshold_search, "load_out_of_fold", lambda recipe: images)
     result = search_threshold(tiny)
-    best = max(
-        sweep(images, Postprocess(min_component_px=px, thin=thin))[1].mean(0).max()
-        for px, thin in [(0, False), (result["postprocess"]["min_component_px"], False)]
-    )
-    assert result["f1"] >= best - 0.0005
-    assert result["f1"] >= result["f1_without_postprocessing"]
+    chosen = Postprocess(**result["postprocess"])
+    at_choice = threshold_search.f1_of(images, result["threshold"], chosen).mean()
+    assert result["f1"] == pytest.approx(at_choice)
+    for switches in (Postprocess(), tiny.postprocess, chosen):
+        assert at_choice >= sweep(images, switches)[1].mean(0).max() - 0.0005
     assert (tiny.run_folder / "threshold.png").stat().st_size > 1000
+
+
+def test_a_poor_study_is_overruled_by_the_sweep(tiny, tiny_folds, monkeypatch, capsys):
+    images = noisy_images()
+    train_fold(tiny, 0)
+    monkeypatch.setattr(threshold_search, "load_out_of_fold", lambda recipe: images)
+    one_trial = tiny.threshold_search.model_copy(update={"trials": 1})
+    result = search_threshold(tiny.model_copy(update={"threshold_search": one_trial}))
+    assert not result["within_tolerance"] and "sweep's choice" in capsys.readouterr().out
+    assert result["f1"] == result["f1_sweep"] > result["f1_study"]
+
+
+def test_a_diverging_trial_is_pruned_and_the_search_goes_on(tiny, tiny_folds, monkeypatch):
+    train_epoch, epochs = Fitting.train_epoch, []
+
+    def diverge_once(self, model, state, after_step):
+        epochs.append(state.epoch)
+        if len(epochs) == 2:
+            raise Diverged("the loss became nan")
+        return train_epoch(self, model, state, after_step)
+
+    monkeypatch.setattr(Fitting, "train_epoch", diverge_once)
+    search_loss(tiny, 0)
+    study = optuna.load_study(
+        study_name=read_json(fold_folder(tiny, 0) / "tuned_loss.json")["study"],
+        storage=storage_url(tiny),
+    )
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "PRUNED"]
+
+
+def test_folds_of_different_recipes_are_not_mixed(tiny, tiny_folds, overrides):
+    train_fold(tiny, 0)
+    train_fold(recipe.load("demo", [*overrides, "train.lr=0.1"]), 1)
+    with pytest.raises(UserError, match="trained by different recipes"):
+        search_threshold(tiny)
+    with pytest.raises(UserError, match="trained by different recipes"):
+        load_run(tiny.run_folder, [], torch.device("cpu"))
+
+
+def test_a_run_is_loaded_with_its_threshold(tiny, tiny_folds, overrides):
+    cpu = torch.device("cpu")
+    with pytest.raises(UserError, match="is not trained"):
+        load_run(tiny.run_folder, [], cpu)
+    for fold in (0, 1):
+        train_fold(tiny, fold)
+    assert load_run(tiny.run_folder, [], cpu).threshold == 0.5
+    result = search_threshold(tiny)
+    run = load_run(tiny.run_folder, [], cpu)
+    assert len(run.models) == 2 and run.threshold == result["threshold"]
+    train_fold(tiny, "all")
+    assert [m.facts["fold"] for m in load_run(tiny.run_folder, [], cpu).models] == ["all"]
+    assert len(load_run(tiny.run_folder, ["1"], cpu).models) == 1
+    assert newest_run(tiny.run_folder.parent) == tiny.run_folder
+    train_fold(recipe.load("demo", [*overrides, "train.lr=0.1"]), 0)
+    with pytest.raises(UserError, match="earlier training"):
+        load_run(tiny.run_folder, ["1"], cpu)
 
 
 def test_threshold_search_end_to_end(tiny, tiny_folds):

@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 import torch
 
-from canet import recipe, training
+from canet import fitting, recipe, training
 from canet.files import REPOSITORY, UserError
+from canet.fitting import learning_rate
 from canet.model_folder import load_model
-from canet.training import Recorder, fold_folder, learning_rate, train_fold
+from canet.samples import load_split
+from canet.training import Recorder, fold_folder, train_fold
 
 CPU = torch.device("cpu")
 
@@ -43,7 +45,7 @@ def test_a_fold_leaves_everything_behind(tiny, tiny_folds):
     assert held_out["levels"].shape == (len(expected), 256, 256)
     facts = json.loads((folder / "model" / "training.json").read_text())
     assert set(facts["training_images"]).isdisjoint(expected)
-    assert recipe.check(facts["recipe"], "stored") == tiny
+    assert recipe.check(facts["recipe"], "stored").stored() == tiny.stored()
 
 
 def test_a_finished_fold_is_not_trained_again(tiny, tiny_folds, capsys):
@@ -51,6 +53,29 @@ def test_a_finished_fold_is_not_trained_again(tiny, tiny_folds, capsys):
     before = weights(folder)
     train_fold(tiny, 0)
     assert "skipped" in capsys.readouterr().out and weights(folder) == before
+
+
+def test_a_damaged_or_deleted_result_is_made_again(tiny, tiny_folds):
+    folder = train_fold(tiny, 0)
+    before = weights(folder)
+    (folder / "model" / "model.safetensors").write_bytes(b"broken")
+    (folder / "held_out.npz").unlink()
+    train_fold(tiny, 0)  # from the last checkpoint: no epoch is trained again
+    assert weights(folder) == before and (folder / "held_out.npz").exists()
+    assert not list(folder.parent.glob("*.old*"))
+
+
+def test_set_aside_also_without_a_checkpoint(tiny, tiny_folds):
+    folder = train_fold(tiny, 0)
+    (folder / "checkpoint.pt").unlink()
+    train_fold(tiny, 0, force=True)
+    assert (folder.with_name("fold-0.old1") / "model").is_dir()
+
+
+def test_an_unknown_encoder_is_one_line(tiny):
+    wrong = tiny.model_copy(update={"model": tiny.model.model_copy(update={"encoder": "resnot"})})
+    with pytest.raises(UserError, match=r"model\.encoder=resnot: cannot be built"):
+        fitting.build_model(wrong)
 
 
 def test_another_training_is_set_aside_not_lost(tiny, tiny_folds, overrides):
@@ -130,14 +155,14 @@ def test_a_damaged_checkpoint_is_one_line(tiny, tiny_folds):
 
 
 def test_out_of_memory_names_the_largest_batch(tiny, tiny_folds, monkeypatch):
-    learn = training.Fitting.learn
+    learn = fitting.Fitting.learn
 
     def small_memory(self, model, state, x, y):
         if len(x) > 3:
             raise torch.OutOfMemoryError
         return learn(self, model, state, x, y)
 
-    monkeypatch.setattr(training.Fitting, "learn", small_memory)
+    monkeypatch.setattr(fitting.Fitting, "learn", small_memory)
     hungry = tiny.model_copy(update={"train": tiny.train.model_copy(update={"batch": 10})})
     with pytest.raises(UserError, match=r"train\.batch=10.*train\.batch=3$"):
         train_fold(hungry, 0)
@@ -186,7 +211,7 @@ def test_a_model_folder_loads_without_code_or_network(tiny, tiny_folds):
     folder = train_fold(tiny, 0)
     model = load_model(folder / "model", CPU)
     levels = np.load(folder / "held_out.npz")["levels"]
-    _, held_out = training.load_split(tiny, 0)
+    _, held_out = load_split(tiny, 0)
     with torch.inference_mode():
         probability = model.network(torch.from_numpy(held_out.maps)).sigmoid().numpy()[:, 0]
     assert np.abs(probability - levels / 256).max() < 1 / 256 + 1e-4

@@ -2,6 +2,7 @@
 
 The way of the data, module by module: `recipe` (what to do) → `dataset` (shapes and
 skeletons on disk; `demo` generates some) → `folds` → `distance` (the network's input) →
-`augment` → `network` + `losses` → `training` (and `loss_search` before it) → `prediction`
-→ `postprocess` + `threshold_search` → `submission`, judged by `metrics`, beside `classical`.
+`map_cache` → `samples` → `augment` → `network` + `losses` → `fitting` (the loop) → `training` (a
+fold; `loss_search` before it) → `prediction` → `postprocess` + `threshold_search` →
+`submission`, judged by `metrics` and `scoring`, beside `classical`.
 """

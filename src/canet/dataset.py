@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from canet.distance import closed, inside
@@ -91,37 +90,39 @@ class ImageFolders:
 
 def find_problems(folders: ImageFolders) -> list[str]:
     """Everything that is wrong with a data set, each problem in one line with its remedy."""
-    missing = [f for f in folders.all() if not f.is_dir()]
-    if missing:
-        return [f"{shown(f)}: folder is missing; create it or set data.root=PATH" for f in missing]
-    empty = [f for f in folders.all() if not any(f.glob("*.png"))]
-    if empty:
-        return [f"{shown(f)}: holds no PNG; copy the images into it" for f in empty]
-    pairs = [(folders.train_shapes, folders.train_skeletons)]
-    if folders.test_skeletons:
-        pairs.append((folders.test_shapes, folders.test_skeletons))
-    else:
-        size = folders.data.size_px
-        problems = [shape_problem(path, size) for path in list_images(folders.test_shapes)]
-        return _pair_problems(folders, pairs) + [p for p in problems if p]
-    return _pair_problems(folders, pairs)
+    problems, usable = [], set()
+    for folder in folders.all():
+        if not folder.is_dir():
+            problems.append(f"{shown(folder)}: folder is missing; create it or set data.root=PATH")
+        elif not any(p.suffix.lower() == ".png" for p in folder.iterdir()):
+            problems.append(f"{shown(folder)}: holds no PNG; copy the images into it")
+        else:
+            usable.add(folder)
+    for shapes, skeletons in (
+        (folders.train_shapes, folders.train_skeletons),
+        (folders.test_shapes, folders.test_skeletons),
+    ):
+        if {shapes, skeletons} <= usable:
+            problems += _pair_problems(shapes, skeletons, folders.data.size_px)
+        elif shapes in usable:
+            found = (shape_problem(p, folders.data.size_px) for p in list_images(shapes))
+            problems += [p for p in found if p]
+    return problems
 
 
-def _pair_problems(folders: ImageFolders, pairs: list[tuple[Path, Path]]) -> list[str]:
-    problems = []
-    for shapes, skeletons in pairs:
-        shape_names = {p.name for p in list_images(shapes)}
-        skeleton_names = {p.name for p in list_images(skeletons)}
-        for name in sorted(shape_names - skeleton_names):
-            problems.append(
-                f"{shown(shapes / name)}: has no skeleton {shown(skeletons / name)}; add or remove"
-            )
-        for name in sorted(skeleton_names - shape_names):
-            problems.append(
-                f"{shown(skeletons / name)}: has no shape {shown(shapes / name)}; add or remove"
-            )
-        for name in sorted(shape_names & skeleton_names):
-            problems += pair_problems(shapes / name, skeletons / name, folders.data.size_px)
+def _pair_problems(shapes: Path, skeletons: Path, size_px: int) -> list[str]:
+    shape_names = {p.name for p in list_images(shapes)}
+    skeleton_names = {p.name for p in list_images(skeletons)}
+    problems = [
+        f"{shown(shapes / name)}: has no skeleton {shown(skeletons / name)}; add or remove"
+        for name in sorted(shape_names - skeleton_names)
+    ]
+    problems += [
+        f"{shown(skeletons / name)}: has no shape {shown(shapes / name)}; add or remove"
+        for name in sorted(skeleton_names - shape_names)
+    ]
+    for name in sorted(shape_names & skeleton_names):
+        problems += pair_problems(shapes / name, skeletons / name, size_px)
     return problems
 
 
@@ -192,15 +193,3 @@ def _label_problems(path: Path, label: np.ndarray, mask: np.ndarray | None) -> l
             f"shape; are shape and skeleton of the same image?"
         ]
     return []
-
-
-def looks_like_data(root: Path) -> bool:
-    """Whether the starting kit's two training folders are there."""
-    return (root / "img_train_shape").is_dir() and (root / "img_train2").is_dir()
-
-
-def draw_pair(shape: np.ndarray, skeleton: np.ndarray) -> np.ndarray:
-    """Shape in grey with its skeleton in colour: (H, W, 3) RGB uint8."""
-    picture = cv2.cvtColor((shape * 0.55).astype(np.uint8), cv2.COLOR_GRAY2RGB)
-    picture[skeleton] = (255, 196, 0)
-    return picture

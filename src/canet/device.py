@@ -33,11 +33,12 @@ def describe(device: torch.device) -> str:
 
 
 def resolve_precision(wanted: str, device: torch.device) -> str:
-    """`auto` is bfloat16 on CUDA and on CPUs with instructions for it, else float32."""
+    """`auto` is bfloat16 on GPUs and CPUs with instructions for it, else float32."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
-        return "bfloat16"
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bfloat16" if native else "float32"
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     return "bfloat16" if native else "float32"
@@ -52,4 +53,4 @@ def loader_workers(machine: Machine, device: torch.device) -> int:
     """Loader processes: none where training itself needs the CPU's cores."""
     if machine.workers is not None:
         return machine.workers
-    return min(8, max(1, (os.cpu_count() or 2) - 1)) if device.type == "cuda" else 0
+    return min(4, max(1, (os.cpu_count() or 2) - 1)) if device.type == "cuda" else 0

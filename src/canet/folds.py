@@ -14,8 +14,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from canet.dataset import class_of
-from canet.files import REPOSITORY, UserError, read_grey, shown, write_with
+from canet.dataset import ImageFolders, class_of, list_images
+from canet.files import REPOSITORY, UserError, digest_of, read_grey, shown, write_with
 from canet.recipe import Folds, Recipe
 
 COLUMNS = ["image", "class", "group", "fold"]
@@ -23,9 +23,12 @@ THUMBNAIL_PX = 64
 
 
 def folds_path(recipe: Recipe) -> Path:
-    """Where the folds of a data set and scheme are kept."""
+    """Where the folds of a data set and scheme are kept: other images, another file."""
     f = recipe.folds
-    name = f"{recipe.data.root.name}_{f.scheme}_{f.count}folds_seed{f.seed}.csv"
+    images = list_images(ImageFolders(recipe.data_root, recipe.data).train_shapes)
+    depends = [[p.name for p in images], f.twin_similarity]
+    key = digest_of(depends)[:6]
+    name = f"{recipe.data.root.name}_{key}_{f.scheme}_{f.count}folds_seed{f.seed}.csv"
     return REPOSITORY / recipe.data.folds / name
 
 
@@ -124,7 +127,9 @@ def write_folds(path: Path, table: pd.DataFrame) -> None:
 def require_folds(path: Path) -> Path:
     """`path`, if the folds have been written there."""
     if not path.is_file():
-        raise UserError(f"{shown(path)}: no folds yet; make them with: python src/make_folds.py")
+        raise UserError(
+            f"{shown(path)}: no folds yet; run src/make_folds.py with the same --recipe and --set"
+        )
     return path
 
 
@@ -140,7 +145,7 @@ def read_folds(path: Path, images: list[str], settings: Folds) -> pd.DataFrame:
         UserError: the file is missing or damaged, an image is missing, unknown or in two folds,
             a fold is empty, or the grouped scheme splits a group.
     """
-    remedy = "make them anew with: python src/make_folds.py --force"
+    remedy = "make them anew: src/make_folds.py --force, with the same --recipe and --set"
     require_folds(path)
     try:
         table = pd.read_csv(path, dtype={"image": str, "class": str, "group": int, "fold": int})

@@ -9,20 +9,13 @@ import optuna
 
 from canet.device import pick_device
 from canet.files import digest_of, read_json, write_json
+from canet.fitting import Diverged, Fitting, State, Watch, start
 from canet.folds import folds_path, read_folds, split
 from canet.recipe import Loss, Recipe
+from canet.samples import Samples, load_training_set
 from canet.stage import commit
-from canet.study import ended_trials, open_study, optimize
-from canet.training import (
-    Fitting,
-    Samples,
-    State,
-    Watch,
-    fold_folder,
-    identity_of,
-    load_training_set,
-    start,
-)
+from canet.study import ended_trials, has_trial, open_study, optimize
+from canet.training import fold_folder, identity_of
 
 
 def suggest_loss(trial: optuna.Trial, recipe: Recipe) -> Loss:
@@ -93,7 +86,9 @@ def search_loss(recipe: Recipe, fold: int | str, more: int = 0, force: bool = Fa
     total = len(ended_trials(study)) + more if more else total
     if not total:
         return None
-    study.enqueue_trial(recipe_as_trial(recipe.loss), skip_if_exists=True)
+    own = recipe_as_trial(recipe.loss)
+    if not has_trial(study, own):
+        study.enqueue_trial(own)
     train, judged = inner_split(recipe, fold)
     optimize(study, objective_on(recipe, train, judged), total, recipe, "loss search")
     best = suggest_loss(optuna.trial.FixedTrial(study.best_params), recipe)
@@ -102,7 +97,7 @@ def search_loss(recipe: Recipe, fold: int | str, more: int = 0, force: bool = Fa
         {
             "loss": best.model_dump(mode="json"),
             "inner_f1": study.best_value,
-            "recipe_inner_f1": study.get_trials(deepcopy=False)[0].value,
+            "recipe_inner_f1": next(t.value for t in ended_trials(study) if t.params == own),
             "trials": len(ended_trials(study)),
             "study": study.study_name,
             "identity": identity,
@@ -143,7 +138,10 @@ def objective_on(recipe: Recipe, train: Samples, judged: Samples):
         tried = recipe.model_copy(update={"train": short, "loss": suggest_loss(trial, recipe)})
         fitting, state = Fitting(tried, train, judged, device), start(tried, device)
 
-        fitting.run(state, Pruner(trial), f"trial {trial.number}", quiet=True)
+        try:
+            fitting.run(state, Pruner(trial), f"trial {trial.number}", quiet=True)
+        except Diverged:
+            raise optuna.TrialPruned from None
         return state.history[-1]["f1"]
 
     return objective

@@ -96,7 +96,8 @@ def draw_threshold_curve(
     """Per-image F1 over thresholds: the exhaustive sweep as a line, Optuna's trials as dots."""
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
     axis.plot(thresholds, f1, color="tab:blue", label="exhaustive sweep")
-    axis.plot(*zip(*trials), "o", color="tab:orange", ms=4, label="Optuna's trials")
+    if trials:
+        axis.plot(*zip(*trials), "o", color="tab:orange", ms=4, label="Optuna's trials")
     axis.axvline(chosen, color="tab:grey", ls=":", label=f"chosen: {chosen:.3f}")
     axis.set(xlabel="threshold", ylabel="per-image F1 on out-of-fold images", xlim=(0, 1))
     axis.legend(frameon=False)

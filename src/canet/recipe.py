@@ -15,6 +15,18 @@ from canet.files import REPOSITORY, UserError, digest_of, shown
 
 PIPELINES = REPOSITORY / "pipelines"
 LONGEST_RUN_NAME = 80
+# Overrides of these leave what is trained as it is, so they do not name another run.
+NOT_THE_TRAINING = (
+    "machine.",
+    "predict.",
+    "postprocess.",
+    "threshold_search.",
+    "loss_search.trials",
+    "train.folds",
+    "data.root",
+    "data.folds",
+    "data.test_",
+)
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -33,7 +45,7 @@ class Data(Section):
     test_shapes: str = "img_test_shape"
     test_skeletons: str | None = Field(None, description="labels of the test shapes, if known")
     folds: Path = Field(Path("input/folds"), description="folder of the fold CSVs")
-    size_px: Count = 256
+    size_px: int = Field(256, ge=32, multiple_of=32)
 
 
 class Demo(Section):
@@ -88,7 +100,9 @@ class Loss(Section):
 class Augment(Section):
     flips_and_turns: bool = True
     shift_px: int = Field(16, ge=0)
-    crop_px: int | None = Field(None, description="train on windows of this size; null: all")
+    crop_px: int | None = Field(
+        None, ge=32, multiple_of=32, description="train on windows of this size; null: all"
+    )
 
 
 class Train(Section):
@@ -133,7 +147,7 @@ class Predict(Section):
 
 
 class Machine(Section):
-    """What depends on the machine and not on the experiment; never part of a run's name."""
+    """What depends on the machine and not on the experiment; never stored with a run."""
 
     device: str = "auto"
     workers: int | None = Field(None, description="loader processes; null: by the CPU's cores")
@@ -182,8 +196,12 @@ class Recipe(Section):
         """The named sections as plain values, for fingerprints and files."""
         return {name: getattr(self, name).model_dump(mode="json") for name in sections}
 
+    def stored(self) -> dict[str, Any]:
+        """What is kept with runs, models and manifests: all but the machine (and its passwords)."""
+        return self.model_dump(mode="json", exclude={"machine"})
+
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump(self.stored(), sort_keys=False, allow_unicode=True)
 
 
 def available() -> list[str]:
@@ -199,7 +217,7 @@ def load(name: str, overrides: list[str] = ()) -> Recipe:
         overrides: such as `train.epochs=20`; values are YAML.
 
     Returns:
-        the checked recipe; overrides that change the experiment become part of its name, so
+        the checked recipe; overrides that change what is trained become part of its name, so
         that its run gets a folder of its own.
 
     Raises:
@@ -211,7 +229,7 @@ def load(name: str, overrides: list[str] = ()) -> Recipe:
     chosen_name = changes.pop("name", None)
     for key, value in changes.items():
         _assign(values, key, value)
-    experiment = {k: v for k, v in changes.items() if not k.startswith("machine.")}
+    experiment = {k: v for k, v in changes.items() if not k.startswith(NOT_THE_TRAINING)}
     values["name"] = str(chosen_name or _named(plain_name, experiment))
     return check(values, f"recipe {name}")
 

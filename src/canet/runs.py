@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from canet.files import REPOSITORY, UserError, read_json, shown
+from canet.files import REPOSITORY, UserError, digest_of, read_json, shown
 from canet.model_folder import TrainedModel, load_model
 from canet.recipe import Postprocess
 
@@ -34,6 +34,27 @@ def finished_folds(run: Path) -> dict[str, dict]:
     return found
 
 
+def require_same_experiment(run: Path, folds: list[str]) -> None:
+    """Refuse to mix folds that were trained by different recipes.
+
+    Raises:
+        UserError: naming the folds; their tuned losses may differ.
+    """
+    kinds = {}
+    for k in folds:
+        facts = read_json(run / f"fold-{k}" / "model" / "training.json") or {"recipe": {}}
+        r = facts["recipe"]
+        trained = {key: r.get(key) for key in ("input", "model", "augment", "folds", "train")}
+        trained["train"] = {k: v for k, v in (trained["train"] or {}).items() if k != "folds"}
+        kinds.setdefault(digest_of(trained), []).append(k)
+    if len(kinds) > 1:
+        groups = " and ".join(", ".join(ks) for ks in kinds.values())
+        raise UserError(
+            f"{shown(run)}: folds {groups} were trained by different recipes; "
+            f"train them alike, or choose some with --folds"
+        )
+
+
 def newest_run(runs: Path) -> Path:
     """The run that finished training last.
 
@@ -56,7 +77,7 @@ def find_run(name: str | None, runs: Path = REPOSITORY / "runs") -> Path:
     """A run's folder from its name or path; the newest without a name."""
     if not name:
         return newest_run(runs)
-    for folder in (Path(name), runs / name):
+    for folder in (runs / name, Path(name)):
         if folder.is_dir():
             return folder
     near = ", ".join(sorted(p.name for p in runs.glob("*") if finished_folds(p))) or "none"
@@ -83,11 +104,14 @@ def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRu
             f"trained are {', '.join(there) or 'none'}"
         )
     models = [load_model(folder / f"fold-{k}" / "model", device) for k in chosen]
-    kinds = {m.recipe.input.model_dump_json() for m in models}
-    if len(kinds) > 1:
-        raise UserError(f"{shown(folder)}: its folds have different inputs and cannot be averaged")
+    require_same_experiment(folder, chosen)
     tuned = read_json(folder / "threshold.json")
     if tuned:
+        if any(there.get(k, {}).get("identity") != v for k, v in tuned["trained"].items()):
+            raise UserError(
+                f"{shown(folder)}: threshold.json is of an earlier training; run "
+                f"src/tune_threshold.py again, or give --threshold"
+            )
         origin = f"{tuned['study']}, {tuned['images']} held-out images"
         return TrainedRun(
             folder, models, tuned["threshold"], Postprocess(**tuned["postprocess"]), origin

@@ -1,6 +1,6 @@
 """Scoring a set of predictions against labels."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +50,3 @@ def summary_table(rows: Iterable[tuple[str, dict[str, Score]]]) -> pd.DataFrame:
     return pd.DataFrame(
         [{"method": name} | summarize(list(scores.values())) for name, scores in rows]
     )
-
-
-def apply_method(
-    method: Callable[[np.ndarray], np.ndarray], masks: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """A classical method on every shape, (H, W) bool by file name."""
-    return {name: method(mask) for name, mask in masks.items()}

@@ -58,7 +58,10 @@ def add_storage(p: argparse.ArgumentParser) -> None:
 
 def load_recipe(args: argparse.Namespace) -> recipes.Recipe:
     """The recipe that the command line names, or the one that suits this machine."""
-    name = args.recipe or choose(args.overrides)[0]
+    try:
+        name = args.recipe or choose(args.overrides)[0]
+    except FileNotFoundError as error:
+        raise UserError(str(error)) from None
     storage = getattr(args, "storage", None)
     return recipes.load(name, args.overrides + ([f"machine.storage={storage}"] if storage else []))
 
@@ -71,6 +74,12 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("\nstopped; the same command continues from what is written")
+    except MemoryError:
+        sys.exit("error: out of memory; lower train.batch or predict.batch, or use less data")
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, not imported by every stage
+            raise
+        sys.exit("error: the device is out of memory; lower train.batch or predict.batch")
     except OSError as error:
         where = f" {shown(Path(error.filename))}" if error.filename else ""
         sys.exit(f"error:{where} {error.strerror or error}; mend that and repeat the command")

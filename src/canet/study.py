@@ -1,10 +1,13 @@
 """Optuna studies: where they are kept, how they continue, what is recorded with each trial."""
 
+import warnings
 from collections.abc import Callable
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import make_url
 
+from canet.files import REPOSITORY
 from canet.recipe import Recipe
 from canet.stage import commit, progress, versions
 
@@ -15,7 +18,6 @@ def storage_url(recipe: Recipe) -> str:
     """The recipe's storage, or a SQLite file in the run's folder."""
     if recipe.machine.storage:
         return recipe.machine.storage
-    recipe.run_folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{recipe.run_folder / 'optuna.db'}"
 
 
@@ -27,6 +29,7 @@ def open_study(recipe: Recipe, name: str, seed: int) -> optuna.Study:
     are, so that a continued study does not draw the same values again.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    recipe.run_folder.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         storage=storage_url(recipe),
         study_name=f"{recipe.name}: {name}",
@@ -34,9 +37,11 @@ def open_study(recipe: Recipe, name: str, seed: int) -> optuna.Study:
         pruner=optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=1),
         load_if_exists=True,
     )
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        study.set_metric_names(["per-image F1"])  # the dashboard's axis
     trials = study.get_trials(deepcopy=False)
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(trials))
-    if study._storage is not None and storage_url(recipe).startswith("sqlite"):
+    if storage_url(recipe).startswith("sqlite"):
         for trial in trials:
             if trial.state == TrialState.RUNNING:
                 study.tell(trial.number, state=TrialState.FAIL)
@@ -47,6 +52,19 @@ def open_study(recipe: Recipe, name: str, seed: int) -> optuna.Study:
 def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Trials that were completed or pruned."""
     return study.get_trials(deepcopy=False, states=ENDED)
+
+
+def has_trial(study: optuna.Study, params: dict) -> bool:
+    """Whether these parameters were tried to an end, or wait to be."""
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    fixed = [t.system_attrs.get("fixed_params") for t in waiting]
+    return params in fixed or any(t.params == params for t in ended_trials(study))
+
+
+def shown_url(recipe: Recipe) -> str:
+    """The storage's URL for messages: without password, relative where it is in the repository."""
+    url = make_url(storage_url(recipe)).render_as_string(hide_password=True)
+    return url.replace(f"{REPOSITORY}/", "")
 
 
 def optimize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from canet.dataset import list_images
 from canet.files import UserError, replacing, shown, write_json
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal predictions give equal zips
@@ -47,7 +48,7 @@ def write_submission(
         problems = find_zip_problems(temporary, sizes)
         if problems:
             raise UserError(f"{shown(zip_path)}: not written; " + "; ".join(problems[:5]))
-    write_json(manifest, facts)
+        write_json(manifest, facts)  # before the folder: it is what marks the folder as ours
     return folder
 
 
@@ -58,7 +59,7 @@ def read_submission(path: Path) -> dict[str, np.ndarray]:
         UserError: no such file, damaged, or a nested folder in the zip.
     """
     if path.is_dir():
-        contents = {p.name: p.read_bytes() for p in sorted(path.glob("*.png"))}
+        contents = {p.name: p.read_bytes() for p in list_images(path)}
     elif path.is_file():
         contents = _read_zip(path)
     else:
@@ -76,7 +77,7 @@ def _read_zip(path: Path) -> dict[str, bytes]:
                 raise UserError(
                     f"{shown(path)}: {nested[0]} lies in a folder; the challenge wants a flat zip"
                 )
-            return {n: archive.read(n) for n in archive.namelist() if n.endswith(".png")}
+            return {n: archive.read(n) for n in archive.namelist() if n.lower().endswith(".png")}
     except zipfile.BadZipFile as error:
         raise UserError(f"{shown(path)}: not a readable zip ({error})") from None
 

@@ -1,8 +1,8 @@
 """Which threshold and post-processing: an Optuna study on out-of-fold probabilities.
 
 Every image is judged by the model that has not seen it. The result of the study is checked
-against an exhaustive sweep, and its F1 is also given cross-fitted: the threshold for a fifth of
-the images chosen on the other four fifths.
+against exhaustive sweeps, and its F1 is also given cross-fitted: the threshold for a fifth of
+the images chosen on the other four fifths (the two switches, once for all).
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -30,12 +30,14 @@ from canet.files import (
 from canet.metrics import f1_score, grid_thresholds, score_image, summarize, sweep_f1
 from canet.postprocess import to_skeleton
 from canet.recipe import Postprocess, Recipe
+from canet.runs import finished_folds, require_same_experiment
 from canet.stage import commit, progress
 from canet.study import ended_trials, open_study, optimize
 
 TOLERANCE = 0.0005  # how far below the exhaustive sweep the study may end
 SWEEP_STEP = 4  # where post-processing forbids histograms, every 4th threshold is tried
 PARTS = 5  # of the cross-fitting
+OUTPUTS = ("threshold.png", "scores.csv", "out_of_fold.csv")
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ class OutOfFold:
 
 
 def held_out_files(recipe: Recipe) -> list[Path]:
-    """Held-out probabilities of the folds that this run has trained."""
-    return sorted(recipe.run_folder.glob("fold-[0-9]*/held_out.npz"))
+    """Held-out probabilities of the folds that this run has finished."""
+    folds = [k for k in finished_folds(recipe.run_folder) if k != "all"]
+    return [recipe.run_folder / f"fold-{k}" / "held_out.npz" for k in folds]
 
 
 def load_out_of_fold(recipe: Recipe) -> OutOfFold:
@@ -59,12 +62,13 @@ def load_out_of_fold(recipe: Recipe) -> OutOfFold:
     Raises:
         UserError: no fold is trained, or an image is held out twice.
     """
-    files = [p for p in held_out_files(recipe) if ".old" not in p.parent.name]
+    files = held_out_files(recipe)
     if not files:
         raise UserError(
             f"{shown(recipe.run_folder)}: no trained fold with held-out images; run "
-            f"python src/train.py --recipe {recipe.name} --fold 0"
+            f"src/train.py --fold 0 with the same --recipe and --set"
         )
+    require_same_experiment(recipe.run_folder, [p.parent.name[5:] for p in files])
     parts = [np.load(path, allow_pickle=False) for path in files]
     names = [str(name) for part in parts for name in part["names"]]
     if len(set(names)) < len(names):
@@ -118,10 +122,10 @@ def cross_fitted_f1(f1: np.ndarray) -> float:
     return total / len(f1)
 
 
-def suggest(trial: optuna.Trial) -> tuple[float, Postprocess]:
-    """Threshold and switches of a trial."""
+def suggest(trial: optuna.Trial, recipe: Recipe) -> tuple[float, Postprocess]:
+    """Threshold and switches of a trial; whether to stay inside the shape is the recipe's."""
     return trial.suggest_float("threshold", 0.02, 0.98), Postprocess(
-        inside_shape=True,
+        inside_shape=recipe.postprocess.inside_shape,
         min_component_px=trial.suggest_int("min_component_px", 0, 20),
         thin=trial.suggest_categorical("thin", [False, True]),
     )
@@ -157,6 +161,7 @@ def search_threshold(recipe: Recipe, more: int = 0, force: bool = False) -> dict
     identity, kept = identity_of_search(recipe), read_json(path)
     current = kept is not None and kept["identity"] == identity
     version = kept.get("version", 0) if current else 0
+    current = current and all((recipe.run_folder / name).is_file() for name in OUTPUTS)
     if current and not force and not more and kept["trials"] >= recipe.threshold_search.trials:
         print("   current for this recipe and these inputs: skipped (--force does it again)")
         return kept
@@ -168,46 +173,78 @@ def search_threshold(recipe: Recipe, more: int = 0, force: bool = False) -> dict
     total = len(ended_trials(study)) + more if more else recipe.threshold_search.trials
     start = {"threshold": 0.5} | recipe.postprocess.model_dump(exclude={"inside_shape"})
     study.enqueue_trial(start, skip_if_exists=True)
-    optimize(study, lambda t: float(f1_of(images, *suggest(t)).mean()), total, recipe, "threshold")
+    optimize(
+        study,
+        lambda t: float(f1_of(images, *suggest(t, recipe)).mean()),
+        total,
+        recipe,
+        "threshold",
+    )
     result = conclude(recipe, images, study) | {"identity": identity, "version": version}
     write_scores(recipe, images, result)
     write_json(path, result)
     return result
 
 
+@dataclass(frozen=True)
+class Swept:
+    """Switches with every threshold tried: thresholds (T,), each image's F1 there (N, T)."""
+
+    switches: Postprocess
+    thresholds: np.ndarray
+    f1: np.ndarray
+
+    @property
+    def best(self) -> float:
+        return float(self.f1.mean(0).max())
+
+    @property
+    def threshold(self) -> float:
+        return float(self.thresholds[self.f1.mean(0).argmax()])
+
+
 def conclude(recipe: Recipe, images: OutOfFold, study: optuna.Study) -> dict:
-    """Check the study's best against the sweep with its switches; the better of the two is used."""
-    threshold, switches = suggest(optuna.trial.FixedTrial(study.best_params))
-    thresholds, f1 = sweep(images, switches)
-    means = f1.mean(0)
-    swept = float(means.max())
-    agrees = study.best_value >= swept - TOLERANCE
+    """The best of the study and of exhaustive sweeps, with its F1.
+
+    Swept are the study's best switches, the recipe's own, and none; the study has to come within
+    `TOLERANCE` of the best sweep, or the sweep's choice is used and that is said.
+    """
+    best_trial = optuna.trial.FixedTrial(study.best_params)
+    threshold, switches = suggest(best_trial, recipe)
+    none = Postprocess(inside_shape=recipe.postprocess.inside_shape)
+    tried = {s.model_dump_json(): s for s in (none, recipe.postprocess, switches)}
+    sweeps = [Swept(s, *sweep(images, s)) for s in tried.values()]
+    swept = max(sweeps, key=lambda s: s.best)
+    agrees = study.best_value >= swept.best - TOLERANCE
     if not agrees:
         print(
-            f"   the study ended at F1 {study.best_value:.4f}, the sweep at {swept:.4f}: "
-            f"the sweep's threshold is used"
+            f"   the study ended at F1 {study.best_value:.4f}, an exhaustive sweep at "
+            f"{swept.best:.4f}: the sweep's choice is used"
         )
-        threshold = float(thresholds[means.argmax()])
+    if study.best_value < swept.best:
+        threshold, switches = swept.threshold, swept.switches
+    chosen = next(s for s in sweeps if s.switches == switches)
     alike = [
         (t.params["threshold"], t.value)
-        for t in study.get_trials(deepcopy=False)
-        if t.value is not None and suggest(optuna.trial.FixedTrial(t.params))[1] == switches
+        for t in ended_trials(study)
+        if suggest(optuna.trial.FixedTrial(t.params), recipe)[1] == switches
     ]
     pictures.draw_threshold_curve(
-        thresholds, means, alike, threshold, recipe.run_folder / "threshold.png"
+        chosen.thresholds, chosen.f1.mean(0), alike, threshold, recipe.run_folder / "threshold.png"
     )
-    plain = sweep(images, Postprocess(inside_shape=False))[1]
+    there = finished_folds(recipe.run_folder)
+    folds = [p.parent.name.removeprefix("fold-") for p in held_out_files(recipe)]
     return {
         "threshold": threshold,
         "postprocess": switches.model_dump(),
-        "f1": max(study.best_value, swept),
-        "f1_cross_fitted": cross_fitted_f1(f1),
-        "f1_without_postprocessing": float(plain.mean(0).max()),
-        "f1_sweep": swept,
+        "f1": max(study.best_value, swept.best),
+        "f1_cross_fitted": cross_fitted_f1(chosen.f1),
+        "f1_without_postprocessing": sweeps[0].best,
+        "f1_sweep": swept.best,
         "f1_study": study.best_value,
         "within_tolerance": bool(agrees),
         "images": len(images.names),
-        "folds": [p.parent.name for p in held_out_files(recipe)],
+        "trained": {k: there[k]["identity"] for k in folds},
         "trials": len(ended_trials(study)),
         "study": study.study_name,
         "commit": commit(),

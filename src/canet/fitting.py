@@ -1,0 +1,263 @@
+"""The training loop: what it changes, its steps and epochs, and who watches."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
+from torch.utils.data import DataLoader
+
+from canet.augment import EpochSampler, SkeletonDataset, random_seed
+from canet.device import autocast, loader_workers, resolve_precision
+from canet.distance import channels_of
+from canet.files import UserError, shown, write_with
+from canet.losses import SkeletonLoss
+from canet.metrics import best_threshold
+from canet.network import CANet
+from canet.prediction import predict_levels
+from canet.recipe import Recipe, Train
+from canet.samples import Samples
+from canet.stage import progress
+
+
+class Diverged(UserError):
+    """The loss is no longer finite."""
+
+
+@dataclass
+class State:
+    """Everything that training changes."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    ema: ModelEmaV3 | None
+    epoch: int = 0  # epochs completed
+    step: int = 0  # steps done in the epoch under way
+    losses: list[torch.Tensor] = field(default_factory=list)  # of those steps
+    elapsed_s: float = 0.0  # on those steps
+    history: list[dict] = field(default_factory=list)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The weights that are evaluated and saved."""
+        return self.ema.module if self.ema else self.model
+
+    def save(self, path: Path, identity: str) -> None:
+        content = {
+            "identity": identity,
+            "epoch": self.epoch,
+            "step": self.step,
+            "losses": self.losses,
+            "elapsed_s": self.elapsed_s,
+            "history": self.history,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema else None,
+        }
+        write_with(path, lambda temporary: torch.save(content, temporary))
+
+    def restore(self, path: Path, identity: str, device: torch.device) -> bool:
+        """Continue from a checkpoint; False where there is none of this experiment."""
+        if not path.is_file():
+            return False
+        try:
+            content = torch.load(path, map_location=device, weights_only=True)
+        except Exception as error:  # torch raises whatever the bytes provoke
+            raise UserError(
+                f"{shown(path)}: damaged checkpoint ({type(error).__name__}); "
+                f"delete it, or start over with --force"
+            ) from None
+        if content["identity"] != identity:
+            return False
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        if self.ema:
+            self.ema.module.load_state_dict(content["ema"])
+        for name in ("epoch", "step", "losses", "elapsed_s", "history"):
+            setattr(self, name, content[name])
+        return True
+
+
+def build_model(recipe: Recipe) -> CANet:
+    """The recipe's network with fresh weights, a function of `train.seed`.
+
+    Raises:
+        UserError: there is no such encoder, or it does not fit.
+    """
+    torch.manual_seed(recipe.train.seed)
+    m = recipe.model
+    try:
+        return CANet(
+            encoder_name=m.encoder,
+            attention_stages=m.attention_stages,
+            blocks=m.blocks,
+            reduction=m.reduction,
+            in_channels=channels_of(recipe.input.kind),
+        )
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = str(error).strip("'\"").splitlines()[0][:120]
+        raise UserError(
+            f"model.encoder={m.encoder}: cannot be built ({reason} …); "
+            f"use resblock64, resblock16 …, an encoder of smp, or tu-NAME for one of timm"
+        ) from None
+
+
+def build_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum as in the paper's source, or AdamW."""
+    fused = next(model.parameters()).is_cuda
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(
+            model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=fused
+        )
+    return torch.optim.SGD(
+        model.parameters(),
+        settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.momentum > 0,
+        fused=fused,
+    )
+
+
+def start(recipe: Recipe, device: torch.device) -> State:
+    """Fresh weights on the device, channels last, with optimizer and moving average."""
+    model = build_model(recipe).to(device, memory_format=torch.channels_last)
+    decay = recipe.train.ema_decay
+    ema = ModelEmaV3(model, decay=decay, use_warmup=True) if decay else None
+    return State(model, build_optimizer(model, recipe.train), ema)
+
+
+def learning_rate(settings: Train, epoch: float) -> float:
+    """Linear warm-up, then a cosine to zero; `epoch` counts fractions too."""
+    if epoch < settings.warmup_epochs:
+        return settings.lr * (epoch + 1e-3) / settings.warmup_epochs
+    rest = max(settings.epochs - settings.warmup_epochs, 1e-9)
+    return settings.lr * 0.5 * (1 + math.cos(math.pi * (epoch - settings.warmup_epochs) / rest))
+
+
+class Watch:
+    """What happens beside training; nothing by default."""
+
+    def after_step(self, state: State) -> None: ...
+
+    def after_epoch(self, state: State) -> None: ...
+
+
+@dataclass
+class Fitting:
+    """What a training loop needs beside its state; built once, used for every epoch."""
+
+    recipe: Recipe
+    train: Samples
+    held_out: Samples | None
+    device: torch.device
+    loss: SkeletonLoss = field(init=False)
+    precision: str = field(init=False)
+    sampler: EpochSampler = field(init=False)
+    loader: DataLoader = field(init=False)
+
+    def __post_init__(self):
+        r = self.recipe
+        self.loss = SkeletonLoss(r.loss)
+        self.precision = resolve_precision(r.train.precision, self.device)
+        self.sampler = EpochSampler(len(self.train), r.train.batch, r.train.seed)
+        workers = loader_workers(r.machine, self.device)
+        self.loader = DataLoader(
+            SkeletonDataset(self.train.maps, self.train.skeletons, r.augment, r.train.seed),
+            batch_size=r.train.batch,
+            sampler=self.sampler,
+            num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=workers > 0,
+        )
+
+    def learn(self, model: nn.Module, state: State, x: torch.Tensor, y: torch.Tensor):
+        """One step of the optimizer; returns the loss before it, a scalar on the device."""
+        x = x.to(self.device, memory_format=torch.channels_last, non_blocking=True)
+        y = y.to(self.device, non_blocking=True)
+        with autocast(self.precision, self.device):
+            outputs = model(x, auxiliary=True)
+        loss = self.loss(outputs, y)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.recipe.train.clip_norm:
+            nn.utils.clip_grad_norm_(state.model.parameters(), self.recipe.train.clip_norm)
+        state.optimizer.step()
+        return loss.detach()
+
+    def train_epoch(self, model: nn.Module, state: State, after_step: Callable[[], None]) -> dict:
+        """What is left of an epoch; returns its figures.
+
+        Raises:
+            Diverged: the loss is no longer finite.
+        """
+        model.train()
+        settings, steps = self.recipe.train, len(self.loader)
+        self.sampler.epoch, self.sampler.first = state.epoch, state.step * settings.batch
+        began = time.perf_counter() - state.elapsed_s
+        for x, y in self.loader:
+            # for encoders that draw at random (drop path), so that they continue alike too
+            torch.manual_seed(random_seed(settings.seed, state.epoch, state.step))
+            for group in state.optimizer.param_groups:
+                group["lr"] = learning_rate(settings, state.epoch + state.step / steps)
+            state.losses.append(self.learn(model, state, x, y))
+            if state.ema:
+                state.ema.update(state.model, step=state.epoch * steps + state.step)
+            state.step += 1
+            state.elapsed_s = time.perf_counter() - began
+            after_step()
+        mean = torch.stack(state.losses).mean().item()
+        if not math.isfinite(mean):
+            raise Diverged(
+                f"the loss became {mean} in epoch {state.epoch + 1}; "
+                f"lower train.lr or set train.clip_norm=1"
+            )
+        row = {"epoch": state.epoch + 1, "loss": mean, "elapsed_s": state.elapsed_s}
+        return row | {"lr": state.optimizer.param_groups[0]["lr"]}
+
+    def predict_held_out(self, model: nn.Module) -> np.ndarray:
+        return predict_levels(
+            [model], self.held_out.maps, self.device, self.precision, self.recipe.predict.batch
+        )
+
+    def evaluate(self, model: nn.Module) -> dict:
+        """Per-image F1 on the held-out images at the best threshold for them."""
+        levels = self.predict_held_out(model)
+        threshold, f1 = best_threshold(levels, self.held_out.skeletons.astype(bool))
+        return {"f1": f1, "threshold": threshold}
+
+    def run(self, state: State, watch: Watch, label: str, quiet: bool = False) -> None:
+        """Train until the last epoch, from wherever the state is; `watch` is told of progress."""
+        settings = self.recipe.train
+        model = torch.compile(state.model) if self.recipe.machine.compile else state.model
+        steps = len(self.loader)
+        total, done = settings.epochs * steps, state.epoch * steps + state.step
+        with progress(
+            total=total, initial=done, desc=label, unit="step", leave=not quiet, position=int(quiet)
+        ) as bar:
+
+            def after_step() -> None:
+                bar.update()
+                watch.after_step(state)
+
+            while state.epoch < settings.epochs:
+                row = self.train_epoch(model, state, after_step)
+                due = row["epoch"] % settings.evaluate_every == 0 or row["epoch"] == settings.epochs
+                if self.held_out and due:
+                    row |= self.evaluate(state.judged)
+                state.history.append(row)
+                state.epoch, state.step, state.losses, state.elapsed_s = row["epoch"], 0, [], 0.0
+                bar.set_postfix(summary_of(state.history), refresh=False)
+                watch.after_epoch(state)
+
+
+def summary_of(history: list[dict]) -> dict[str, str]:
+    """The last loss and F1, for the progress bar."""
+    shown_now = {"epoch": history[-1]["epoch"], "loss": f"{history[-1]['loss']:.3f}"}
+    judged = [row for row in history if "f1" in row]
+    return shown_now | ({"F1": f"{judged[-1]['f1']:.4f}"} if judged else {})
