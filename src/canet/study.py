@@ -21,7 +21,9 @@ def storage_url(recipe: Recipe) -> str:
     return f"sqlite:///{recipe.run_folder / 'optuna.db'}"
 
 
-def open_study(recipe: Recipe, name: str, seed: int) -> optuna.Study:
+def open_study(
+    recipe: Recipe, name: str, seed: int, sampler=optuna.samplers.TPESampler
+) -> optuna.Study:
     """Create a study or continue it.
 
     A trial that was running when its process was killed is marked as failed and asked for again,
@@ -40,7 +42,7 @@ def open_study(recipe: Recipe, name: str, seed: int) -> optuna.Study:
     with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
         study.set_metric_names(["per-image F1"])  # the dashboard's axis
     trials = study.get_trials(deepcopy=False)
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(trials))
+    study.sampler = sampler(seed=seed + len(trials))
     if storage_url(recipe).startswith("sqlite"):
         for trial in trials:
             if trial.state == TrialState.RUNNING:

@@ -168,7 +168,10 @@ def search_threshold(recipe: Recipe, more: int = 0, force: bool = False) -> dict
     images = load_out_of_fold(recipe)
     version += force
     study = open_study(
-        recipe, f"threshold ({identity[:6]}.{version})", recipe.threshold_search.seed
+        recipe,
+        f"threshold ({identity[:6]}.{version})",
+        recipe.threshold_search.seed,
+        optuna.samplers.GPSampler,  # F1 over the threshold is smooth, which TPE does not use
     )
     total = len(ended_trials(study)) + more if more else recipe.threshold_search.trials
     start = {"threshold": 0.5} | recipe.postprocess.model_dump(exclude={"inside_shape"})
