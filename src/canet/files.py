@@ -21,7 +21,7 @@ class UserError(Exception):
 
 def shown(path: Path) -> str:
     """`path` relative to the current folder where that is shorter, for messages."""
-    path = Path(path).resolve()
+    path = Path(path).absolute()
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 

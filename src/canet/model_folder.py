@@ -4,6 +4,7 @@
 holds the recipe and where the model comes from. Loading never runs code from the files.
 """
 
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def load_model(folder: Path, device: torch.device) -> TrainedModel:
         )
     recipe = check(facts["recipe"], shown(folder / "training.json"))
     try:
-        network = CANet.from_pretrained(folder)
+        with redirect_stdout(None):  # the hub's mixin announces where it loads from
+            network = CANet.from_pretrained(folder)
     except (SafetensorError, RuntimeError, ValueError, OSError) as error:
         first_line = str(error).splitlines()[0]
         raise UserError(f"{shown(folder)}: damaged model ({first_line}); train it again") from None
