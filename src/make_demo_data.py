@@ -19,7 +19,7 @@ from canet.submission import encode
 
 
 def write_examples(shapes: Path, skeletons: Path, seed: int, indices: range) -> list[Path]:
-    """Draw the examples that are not there yet; returns the paths of all of them."""
+    """Draw and write the examples with these numbers; returns their paths."""
     written = []
     for index in stage.progress(indices, desc=shapes.name, unit="image"):
         name, shape, skeleton = demo.example(seed, index)

@@ -14,7 +14,7 @@ SEED, COUNT = 3, 60
 
 @pytest.fixture(scope="module")
 def examples() -> list[tuple[str, np.ndarray, np.ndarray]]:
-    return list(demo.generate(COUNT, SEED))
+    return [demo.example(SEED, i) for i in range(COUNT)]
 
 
 def hole_sizes(shape: np.ndarray) -> list[int]:
@@ -78,7 +78,7 @@ def test_skeleton_of_a_bar_is_its_middle_line():
 def test_skeleton_lies_on_the_medial_axis(monkeypatch):
     monkeypatch.setattr(demo, "PINHOLE_SHARE", 0)  # every hole bends the other algorithm's axis
     shares = []
-    for _, shape, skeleton in demo.generate(40, SEED):
+    for _, shape, skeleton in (demo.example(SEED, i) for i in range(40)):
         padded = np.pad(shape > 0, 1)
         shares.append(share_near(skeleton, skimage_medial_axis(padded)[1:-1, 1:-1]))
     assert np.mean(shares) > 0.95 and min(shares) > 0.5

@@ -6,7 +6,7 @@ drawn with antialiasing. The skeleton is found much as the real labels were: it 
 of the outline, less every branch whose stretch of outline sticks out by a few pixels only.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -499,13 +499,3 @@ def example(seed: int, index: int) -> tuple[str, np.ndarray, np.ndarray]:
         rng = np.random.default_rng([seed, index, 2])
         shape, skeleton = _draw_twin(class_name, source_rng, rng)
     return name_of(seed, index), shape, skeleton
-
-
-def generate(count: int, seed: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """The first `count` images of the set with this seed, some 15 % near-twins of earlier ones.
-
-    Yields:
-        As `example`; names are unique.
-    """
-    for index in range(count):
-        yield example(seed, index)
