@@ -65,7 +65,7 @@ set_up() {
 
 main() {
   case "${1:-}" in -h | --help) usage; exit 0 ;; esac
-  local base recipe overrides=() stage
+  local base recipe reason overrides=() stage number=0
   base=$(find_python)
   if [ "${1:-}" = test ]; then
     shift
@@ -87,6 +87,8 @@ main() {
     [ "$recipe" = paper ] || echo "recipe $recipe after all: torch cannot use the GPU"
   fi
   for stage in "${STAGES[@]}"; do
+    number=$((number + 1)) # said before Python's imports, which take some seconds
+    echo "[$number/${#STAGES[@]}] $stage"
     "$python" "src/$stage.py" --recipe "$recipe" ${overrides[@]+"${overrides[@]}"}
   done
 }

@@ -13,7 +13,7 @@ examples:
 
 from canet import dataset, stage
 from canet.dataset import ImageFolders, find_problems
-from canet.files import UserError, digest_of_files, sha256_of
+from canet.files import UserError, digest_of_files, sha256_of, shown
 
 MOST_SHOWN = 30
 
@@ -24,6 +24,11 @@ def main() -> None:
     folders = ImageFolders(recipe.data_root, recipe.data)
     stamp_path = recipe.cache_folder / "checked" / f"{recipe.data.root.name}.json"
     stage.announce("check the input", [folders.root], [stamp_path])
+    if not folders.root.is_dir():
+        raise UserError(
+            f"{shown(folders.root)}: no such folder; see input/README.md for where the data goes, "
+            f"or try bash run.sh demo"
+        )
     readable = all(f.is_dir() and any(f.glob("*.png")) for f in folders.all())
     stamp = stage.Stamp(
         stamp_path,

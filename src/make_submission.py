@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from canet import stage
-from canet.dataset import list_images
+from canet.dataset import list_images, looks_inverted
 from canet.device import describe, pick_device, resolve_precision
 from canet.distance import inside
 from canet.files import UserError, digest_of_files, read_grey, sha256_of, shown
@@ -48,6 +48,8 @@ def predict_folder(
         levels = predict_levels(networks, maps, device, precision, batch, tta, label)
         for path, level in zip(group, levels[:, : size[0], : size[1]]):
             mask = inside(read_grey(path))
+            if looks_inverted(mask):
+                print(f"   warning: {shown(path)} looks black on white; expected white on black")
             skeletons[path.name] = to_skeleton(level, run.threshold, mask, run.postprocess)
             sizes[path.name] = size
     return skeletons, sizes

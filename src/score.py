@@ -44,7 +44,7 @@ def main() -> None:
         for name, method in METHODS.items():
             made = {image: method(mask) for image, mask in masks.items()}
             rows.append((name, score_predictions(made, labels)))
-    print(summary_table(rows).to_string(index=False, float_format="%.4f"))
+    print(summary_table(rows).to_string(index=False, float_format="{:.4f}".format))
     if args.csv:
         each = pd.DataFrame([{"image": name} | asdict(score) for name, score in scores.items()])
         write_with(args.csv, lambda temporary: each.to_csv(temporary, index=False))

@@ -39,7 +39,7 @@ def main() -> None:
         f"F1 {result['f1']:.4f}, cross-fitted {result['f1_cross_fitted']:.4f} "
         f"on {result['images']} held-out images"
     )
-    print(pd.read_csv(outputs[2]).to_string(index=False, float_format="%.4f"))
+    print(pd.read_csv(outputs[2]).to_string(index=False, float_format="{:.4f}".format))
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def test_run_sh_explains_itself():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("check_input", "--recipe", "cpu", "--set", "data.root=nowhere"), "folder is missing"),
+        (("check_input", "--recipe", "cpu", "--set", "data.root=nowhere"), "see input/README.md"),
         (("train", "--recipe", "nothing"), "no recipe nothing"),
         (("train", "--recipe", "cpu", "--set", "train.epoch=1"), "did you mean train.epochs?"),
         (("make_submission", "--run", "nothing"), "no run nothing"),

@@ -10,7 +10,7 @@ from canet.files import UserError
 def test_every_recipe_loads_and_survives_storing(name):
     loaded = recipe.load(name)
     assert loaded.name == name
-    assert recipe.check(yaml.safe_load(loaded.to_yaml()), "stored") == loaded
+    assert recipe.check(yaml.safe_load(loaded.to_yaml()), "stored").stored() == loaded.stored()
 
 
 def test_paper_is_the_papers():

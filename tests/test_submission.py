@@ -97,7 +97,7 @@ def test_scoring_refuses_what_the_challenge_scores_zero(skeletons):
     scores = score_predictions(skeletons, skeletons)
     assert all(s.f1 == 1 for s in scores.values())
     some = dict(list(skeletons.items())[1:])
-    with pytest.raises(UserError, match="1 predictions are missing"):
+    with pytest.raises(UserError, match=r"predictions missing: 1 \(cat-0\.png\)"):
         score_predictions(some, skeletons)
     small = {n: s[:8] for n, s in skeletons.items()}
     with pytest.raises(UserError, match="would score 0"):

@@ -136,16 +136,17 @@ def _read_sized(path: Path, size_px: int) -> np.ndarray:
     return image
 
 
-def _border_share(mask: np.ndarray) -> float:
+def looks_inverted(mask: np.ndarray) -> bool:
+    """Whether a shape seems to be black on white: nearly all of the border is inside."""
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    return float(border.mean())
+    return bool(border.mean() > 0.9 and mask.mean() > 0.3)
 
 
 def _check_shape(path: Path, size_px: int) -> np.ndarray:
     mask = inside(_read_sized(path, size_px))
     if not mask.any():
         raise UserError(f"{shown(path)}: is all black; expected a white shape on black")
-    if _border_share(mask) > 0.9 and mask.mean() > 0.3:
+    if looks_inverted(mask):
         raise UserError(f"{shown(path)}: is black on white; invert it to white on black")
     return mask
 

@@ -97,7 +97,13 @@ def draw_threshold_curve(
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
     axis.plot(thresholds, f1, color="tab:blue", label="exhaustive sweep")
     if trials:
-        axis.plot(*zip(*trials), "o", color="tab:orange", ms=4, label="Optuna's trials")
+        axis.plot(
+            *zip(*trials),
+            "o",
+            color="tab:orange",
+            ms=4,
+            label=f"{len(trials)} trials with this post-processing",
+        )
     axis.axvline(chosen, color="tab:grey", ls=":", label=f"chosen: {chosen:.3f}")
     axis.set(xlabel="threshold", ylabel="per-image F1 on out-of-fold images", xlim=(0, 1))
     axis.legend(frameon=False)

@@ -31,10 +31,10 @@ def score_predictions(
     """
     missing, unknown = sorted(labels.keys() - predictions), sorted(predictions.keys() - labels)
     if missing or unknown:
-        example = (missing + unknown)[0]
         raise UserError(
-            f"{len(missing)} predictions are missing and {len(unknown)} have no label "
-            f"({example}); names must be those of the labels"
+            f"predictions missing: {len(missing)} ({', '.join(missing[:1]) or 'none'}), without "
+            f"label: {len(unknown)} ({', '.join(unknown[:1]) or 'none'}); "
+            f"names must be those of the labels"
         )
     for name, label in labels.items():
         if predictions[name].shape != label.shape:

@@ -35,6 +35,7 @@ from canet.samples import Samples, load_split
 from canet.stage import commit, versions
 
 CHECKPOINT, DONE = "checkpoint.pt", "done.json"
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 TRAINING_SECTIONS = ("input", "model", "loss", "augment", "train", "folds")
 
 
@@ -84,7 +85,7 @@ def identity_of(recipe: Recipe, fold: int | str) -> str:
 
 
 class Recorder(Watch):
-    """TensorBoard, `metrics.csv` and checkpoints, at the latest when SIGTERM asks to stop."""
+    """TensorBoard, `metrics.csv` and checkpoints, also when SIGTERM or Ctrl-C asks to stop."""
 
     def __init__(self, folder: Path, identity: str, every_s: float, first_epoch: int):
         self.folder, self.identity, self.every_s = folder, identity, every_s
@@ -94,16 +95,19 @@ class Recorder(Watch):
     def __enter__(self) -> "Recorder":
         self.catches = threading.current_thread() is threading.main_thread()
         if self.catches:
-            self.previous = signal.signal(signal.SIGTERM, self._note)
+            self.previous = {s: signal.signal(s, self._note) for s in STOP_SIGNALS}
         return self
 
     def _note(self, *_: object) -> None:
+        if self.asked_to_stop:  # asked twice: at once, from the last checkpoint on
+            raise KeyboardInterrupt
         self.asked_to_stop = True
 
     def __exit__(self, *_: object) -> None:
         self.board.close()
         if self.catches:
-            signal.signal(signal.SIGTERM, self.previous)
+            for number, handler in self.previous.items():
+                signal.signal(number, handler)
 
     def save(self, state: State) -> None:
         began = time.monotonic()
