@@ -110,7 +110,7 @@ def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRu
         if any(there.get(k, {}).get("identity") != v for k, v in tuned["trained"].items()):
             raise UserError(
                 f"{shown(folder)}: threshold.json is of an earlier training; run "
-                f"src/tune_threshold.py again, or give --threshold"
+                f"src/tune_threshold.py again"
             )
         origin = f"{tuned['study']}, {tuned['images']} held-out images"
         return TrainedRun(
