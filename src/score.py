@@ -5,7 +5,9 @@ writes  with --csv: one row an image
 
 f1 is the challenge's score: the mean of each image's F1, pixel by pixel, no tolerance. pooled_f1
 takes all pixels of all images together. recall_1px and precision_1px allow one pixel.
-one_component is the share of predictions in one 8-connected piece.
+one_component is the share of predictions in one 8-connected piece, breaks the mean number of
+pieces beyond the first, blocks_2x2 that of places two pixels wide, euler_match the share with the
+Euler number of their label (pieces less loops).
 
 examples:
   python src/score.py submissions/demo.zip input/demo/img_test2

@@ -53,6 +53,25 @@ def test_components_are_8_connected():
     assert metrics.component_count(diagonal) == 2
 
 
+def test_breaks_blocks_and_loops():
+    label = np.zeros((9, 9), bool)
+    label[1:8, 1:8] = True
+    label[2:7, 2:7] = False  # a ring
+    broken = label.copy()
+    broken[1, 4] = broken[7, 4] = False
+    thick = label.copy()
+    thick[2, 2:4] = True
+    one, two, wide = (metrics.score_image(p, label) for p in (label, broken, thick))
+    assert (one.breaks, one.blocks_2x2, one.euler, one.label_euler) == (0, 0, 0, 0)
+    assert (two.breaks, two.euler) == (1, 2)
+    assert (wide.breaks, wide.blocks_2x2, wide.euler) == (0, 2, 0)
+    summary = metrics.summarize([one, two, wide])
+    assert summary["breaks"] == pytest.approx(1 / 3)
+    assert summary["blocks_2x2"] == pytest.approx(2 / 3)
+    assert summary["euler_match"] == pytest.approx(2 / 3)
+    assert metrics.score_image(np.zeros_like(label), label).breaks == 0
+
+
 def test_sweep_equals_thresholding_one_by_one():
     p, y = random_pair(7)
     p = p.astype(np.float32)

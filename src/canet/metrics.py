@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from skimage.measure import euler_number
 
 LEVELS = 256
 
@@ -37,14 +38,33 @@ def component_count(prediction: np.ndarray) -> int:
     return cv2.connectedComponents(prediction.astype(np.uint8), connectivity=8)[0] - 1
 
 
+def count_blocks(prediction: np.ndarray) -> int:
+    """Number of 2×2 blocks of skeleton pixels, overlapping ones too: where it is not thin."""
+    rows = prediction[1:] & prediction[:-1]
+    return np.count_nonzero(rows[:, 1:] & rows[:, :-1])
+
+
+def euler(prediction: np.ndarray) -> int:
+    """Euler number: 8-connected components less their loops (Betti numbers β₀ − β₁)."""
+    return euler_number(prediction, connectivity=2)
+
+
 @dataclass(frozen=True)
 class Score:
-    """One image's figures; `hits`, `predicted`, `labelled` are pixel counts."""
+    """One image's figures; `hits`, `predicted`, `labelled` are pixel counts.
+
+    `components` is the Betti number β₀; `breaks`, the components beyond the first, is its error
+    against the real labels, which are one component each.
+    """
 
     f1: float
     recall_1px: float
     precision_1px: float
     components: int
+    breaks: int
+    blocks_2x2: int
+    euler: int
+    label_euler: int
     hits: int
     predicted: int
     labelled: int
@@ -52,11 +72,16 @@ class Score:
 
 def score_image(prediction: np.ndarray, label: np.ndarray) -> Score:
     """All figures of one image, (H, W) bool each."""
+    components = component_count(prediction)
     return Score(
         f1=f1_score(prediction, label),
         recall_1px=recall_within_1px(prediction, label),
         precision_1px=recall_within_1px(label, prediction),
-        components=component_count(prediction),
+        components=components,
+        breaks=max(0, components - 1),
+        blocks_2x2=count_blocks(prediction),
+        euler=euler(prediction),
+        label_euler=euler(label),
         hits=np.count_nonzero(prediction & label),
         predicted=np.count_nonzero(prediction),
         labelled=np.count_nonzero(label),
@@ -69,7 +94,8 @@ def summarize(scores: list[Score]) -> dict[str, float]:
     Returns:
         `f1`: per-image F1, the challenge's score; `pooled_f1`: of all pixels of all images
         together; `recall_1px`, `precision_1px`: means within one pixel; `one_component`: share of
-        predictions that are exactly one 8-connected component.
+        predictions that are exactly one 8-connected component; `breaks`, `blocks_2x2`: means;
+        `euler_match`: share of predictions with the Euler number of their label.
     """
     total = sum(s.predicted + s.labelled for s in scores)
     return {
@@ -79,6 +105,9 @@ def summarize(scores: list[Score]) -> dict[str, float]:
         "recall_1px": float(np.mean([s.recall_1px for s in scores])),
         "precision_1px": float(np.mean([s.precision_1px for s in scores])),
         "one_component": float(np.mean([s.components == 1 for s in scores])),
+        "breaks": float(np.mean([s.breaks for s in scores])),
+        "blocks_2x2": float(np.mean([s.blocks_2x2 for s in scores])),
+        "euler_match": float(np.mean([s.euler == s.label_euler for s in scores])),
     }
 
 
