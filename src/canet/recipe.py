@@ -129,11 +129,33 @@ class LossSearch(Section):
 
 
 class Postprocess(Section):
-    """From probabilities above the threshold to a skeleton; the threshold search tries these."""
+    """From probabilities above the threshold to a skeleton.
+
+    The threshold search keeps what the recipe names here and tries values for the rest.
+    """
 
     inside_shape: bool = Field(True, description="drop pixels outside the closed shape")
     min_component_px: int = Field(0, ge=0, description="drop smaller islands, but never all")
+    components: Literal["any", "one", "per_shape"] = Field(
+        "any", description="8-connected pieces: as they come, one, or one per piece of the shape"
+    )
+    join: Literal["drop", "path", "candidates"] = Field(
+        "path", description="to get there: keep the best piece, or connect all by cheapest paths"
+    )
     thin: bool = Field(False, description="thin to one pixel (Zhang–Suen)")
+    spur_px: int = Field(0, ge=0, description="drop end branches of fewer pixels")
+    spur_radii: NotNegative = Field(0, description="likewise, in radii of the shape there")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether pixels are judged one by one: by their probability and place alone."""
+        joined = self.components != "any"
+        return not (self.min_component_px or joined or self.thin or self.trims)
+
+    @property
+    def trims(self) -> bool:
+        """Whether spurs are trimmed."""
+        return self.spur_px > 0 or self.spur_radii > 0
 
 
 class ThresholdSearch(Section):
