@@ -1,21 +1,27 @@
 """Choose threshold and post-processing with Optuna, on probabilities of held-out images.
 
 reads   runs/NAME/fold-K/held_out.npz of every trained fold, the labels
-writes  the study, runs/NAME/threshold.json, threshold.png, scores.csv (with the classical methods
-        on the same images), out_of_fold.csv (each image's figures)
+writes  the study, runs/NAME/threshold.json, threshold.png, scores.csv (CANet after and before
+        post-processing, classical methods on the same images), out_of_fold.csv (each image)
 
-The study is checked against an exhaustive sweep; its F1 is also given cross-fitted.
+The study is checked against an exhaustive sweep; its F1 is also given cross-fitted. It tries what
+the recipe does not name under postprocess, and is never below plain thresholding unless a named
+switch is.
 
 examples:
   python src/tune_threshold.py --recipe demo
   python src/tune_threshold.py --recipe cpu --trials 20      adds 20 trials
+  python src/tune_threshold.py --recipe cpu --set postprocess.components=one
+                                                             one piece, the rest searched
 """
 
 import pandas as pd
 
 from canet import stage
+from canet.recipe import Postprocess
 from canet.runs import finished_folds
 from canet.study import shown_url
+from canet.switches import in_words
 from canet.threshold_search import held_out_files, search_threshold
 
 
@@ -32,12 +38,18 @@ def main() -> None:
         print("   trained on all images, none held out: nothing to choose a threshold on")
         return
     result = search_threshold(recipe, args.trials, args.force)
+    switches = Postprocess(**result["postprocess"])
     print(
-        f"   threshold {result['threshold']:.3f}, "
-        f"islands under {result['postprocess']['min_component_px']} px dropped, "
-        f"{'thinned' if result['postprocess']['thin'] else 'not thinned'}: "
+        f"   threshold {result['threshold']:.3f}, {in_words(switches)}: "
         f"F1 {result['f1']:.4f}, cross-fitted {result['f1_cross_fitted']:.4f} "
         f"on {result['images']} held-out images"
+    )
+    before, after = result["before"], result["after"]
+    print(
+        f"   against plain thresholding at {result['threshold_without_postprocessing']:.3f}: "
+        f"F1 {result['f1'] - result['f1_without_postprocessing']:+.4f}, in one piece "
+        f"{before['one_component']:.0%} → {after['one_component']:.0%}, "
+        f"breaks an image {before['breaks']:.1f} → {after['breaks']:.1f}"
     )
     print(pd.read_csv(outputs[2]).to_string(index=False, float_format="{:.4f}".format))
 

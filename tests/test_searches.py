@@ -11,6 +11,7 @@ from canet.metrics import quantize
 from canet.recipe import Postprocess
 from canet.runs import load_run, newest_run
 from canet.study import ended_trials, open_study, storage_url
+from canet.switches import starts, suggest
 from canet.threshold_search import OutOfFold, cross_fitted_f1, search_threshold, sweep
 from canet.training import fold_folder, train_fold
 
@@ -117,6 +118,55 @@ def test_a_poor_study_is_overruled_by_the_sweep(tiny, tiny_folds, monkeypatch, c
     result = search_threshold(tiny.model_copy(update={"threshold_search": one_trial}))
     assert not result["within_tolerance"] and "sweep's choice" in capsys.readouterr().out
     assert result["f1"] == result["f1_sweep"] > result["f1_study"]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"components": "one", "join": "drop"},
+        {"components": "per_shape", "thin": True},
+        {"components": "any", "spur_px": 3},
+    ],
+)
+def test_what_the_recipe_names_is_kept_and_its_cost_is_known(tiny, tiny_folds, monkeypatch, named):
+    images = noisy_images()
+    train_fold(tiny, 0)
+    monkeypatch.setattr(threshold_search, "load_out_of_fold", lambda recipe: images)
+    result = search_threshold(tiny.model_copy(update={"postprocess": Postprocess(**named)}))
+    assert result["postprocess"].items() >= named.items()
+    chosen = Postprocess(**result["postprocess"])
+    at_choice = threshold_search.f1_of(images, result["threshold"], chosen).mean()
+    assert result["f1"] == pytest.approx(at_choice) == result["after"]["f1"]
+    assert result["f1_without_postprocessing"] == pytest.approx(
+        sweep(images, Postprocess())[1].mean(0).max()
+    )
+    assert result["before"]["f1"] == pytest.approx(result["f1_without_postprocessing"])
+    if named["components"] != "any":
+        assert result["after"]["one_component"] == 1 and result["after"]["breaks"] == 0
+
+
+def test_searched_switches_are_never_below_plain_thresholding(tiny, tiny_folds, monkeypatch):
+    images = noisy_images()
+    train_fold(tiny, 0)
+    monkeypatch.setattr(threshold_search, "load_out_of_fold", lambda recipe: images)
+    f1_of = threshold_search.f1_of
+
+    def worse(images, threshold, settings):  # as if every switch spoilt the skeletons
+        return f1_of(images, threshold, settings) * (1 if settings.is_plain else 0.5)
+
+    monkeypatch.setattr(threshold_search, "f1_of", worse)
+    result = search_threshold(tiny)
+    assert Postprocess(**result["postprocess"]).is_plain
+    assert result["f1"] >= result["f1_without_postprocessing"]
+
+
+def test_switches_are_part_of_a_search(tiny):
+    one = tiny.model_copy(update={"postprocess": Postprocess(components="one")})
+    any_named = tiny.model_copy(update={"postprocess": Postprocess(components="any")})
+    assert len({threshold_search.identity_of_search(r) for r in (tiny, one, any_named)}) == 3
+    assert all("components" not in start for start in starts(any_named))
+    trial = optuna.trial.FixedTrial(starts(one)[1])
+    assert suggest(trial, one) == (0.8, Postprocess(components="one"))
 
 
 def test_a_diverging_trial_is_pruned_and_the_search_goes_on(tiny, tiny_folds, monkeypatch):

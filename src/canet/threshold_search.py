@@ -2,7 +2,8 @@
 
 Every image is judged by the model that has not seen it. The result of the study is checked
 against exhaustive sweeps, and its F1 is also given cross-fitted: the threshold for a fifth of
-the images chosen on the other four fifths (the two switches, once for all).
+the images chosen on the other four fifths (the switches, once for all). It is never below plain
+thresholding, unless the recipe names switches that are: those are kept, and the cost is said.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -27,27 +28,40 @@ from canet.files import (
     write_json,
     write_with,
 )
-from canet.metrics import f1_score, grid_thresholds, score_image, summarize, sweep_f1
+from canet.metrics import (
+    Score,
+    f1_score,
+    grid_thresholds,
+    score_image,
+    summarize,
+    sweep_f1,
+)
 from canet.postprocess import to_skeleton
 from canet.recipe import Postprocess, Recipe
 from canet.runs import finished_folds, require_same_experiment
 from canet.stage import commit, progress
 from canet.study import ended_trials, open_study, optimize
+from canet.switches import named_switches, starts, suggest
 
 TOLERANCE = 0.0005  # how far below the exhaustive sweep the study may end
-SWEEP_STEP = 4  # where post-processing forbids histograms, every 4th threshold is tried
+SWEEP_STEP = 4  # where post-processing forbids histograms, every 4th threshold is tried,
+COARSE_STEP = 4  # of those every 4th first and then the ones around the best
 PARTS = 5  # of the cross-fitting
 OUTPUTS = ("threshold.png", "scores.csv", "out_of_fold.csv")
 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Held-out images of all trained folds: levels uint8, skeletons and masks bool, (N, H, W)."""
+    """Held-out images of all trained folds: levels uint8, the others bool, (N, H, W).
+
+    `guides` are candidate skeletons, for `postprocess.join` = `candidates`.
+    """
 
     names: list[str]
     levels: np.ndarray
     skeletons: np.ndarray
     masks: np.ndarray
+    guides: np.ndarray | None = None
 
 
 def held_out_files(recipe: Recipe) -> list[Path]:
@@ -82,30 +96,54 @@ def load_out_of_fold(recipe: Recipe) -> OutOfFold:
     )
 
 
+def skeleton_of(images: OutOfFold, i: int, threshold: float, settings: Postprocess) -> np.ndarray:
+    """The predicted skeleton of one held-out image, (H, W) bool."""
+    guide = None if images.guides is None else images.guides[i]
+    return to_skeleton(images.levels[i], threshold, images.masks[i], settings, guide)
+
+
 def f1_of(images: OutOfFold, threshold: float, settings: Postprocess) -> np.ndarray:
     """Each image's F1 at one threshold with post-processing, (N,)."""
 
     def one(i: int) -> float:
-        made = to_skeleton(images.levels[i], threshold, images.masks[i], settings)
-        return f1_score(made, images.skeletons[i])
+        return f1_score(skeleton_of(images, i, threshold, settings), images.skeletons[i])
 
     with ThreadPoolExecutor() as pool:
         return np.fromiter(pool.map(one, range(len(images.names))), float)
 
 
 def sweep(images: OutOfFold, settings: Postprocess) -> tuple[np.ndarray, np.ndarray]:
-    """Every threshold tried: thresholds (T,) and each image's F1 there, (N, T)."""
+    """The thresholds tried, (T,), and each image's F1 there, (N, T).
+
+    All of `grid_thresholds` where histograms suffice; else a quarter of them, of which those far
+    from the best are tried more sparsely.
+    """
     thresholds = grid_thresholds()
-    if settings.thin or settings.min_component_px:
-        thresholds = thresholds[SWEEP_STEP - 1 :: SWEEP_STEP]
-        columns = [
-            f1_of(images, t, settings) for t in progress(thresholds, desc="sweep", unit="threshold")
-        ]
-        return thresholds, np.stack(columns, axis=1)
+    if not settings.is_plain:
+        return _sweep_one_by_one(images, settings, thresholds[SWEEP_STEP - 1 :: SWEEP_STEP])
     levels = images.levels
     if settings.inside_shape:
         levels = np.stack([np.where(closed(m), x, 0) for x, m in zip(levels, images.masks)])
     return thresholds, sweep_f1(levels, images.skeletons)
+
+
+def _sweep_one_by_one(
+    images: OutOfFold, settings: Postprocess, thresholds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    f1: dict[int, np.ndarray] = {}
+
+    def judge(wanted: range, label: str) -> None:
+        for t in progress([t for t in wanted if t not in f1], desc=label, unit="threshold"):
+            f1[t] = f1_of(images, thresholds[t], settings)
+
+    judge(range(COARSE_STEP // 2, len(thresholds), COARSE_STEP), "sweep")
+    best = max(f1, key=lambda t: f1[t].mean())
+    judge(
+        range(max(0, best - COARSE_STEP + 1), min(len(thresholds), best + COARSE_STEP)),
+        "sweep around the best",
+    )
+    tried = sorted(f1)
+    return thresholds[tried], np.stack([f1[t] for t in tried], axis=1)
 
 
 def cross_fitted_f1(f1: np.ndarray) -> float:
@@ -122,15 +160,6 @@ def cross_fitted_f1(f1: np.ndarray) -> float:
     return total / len(f1)
 
 
-def suggest(trial: optuna.Trial, recipe: Recipe) -> tuple[float, Postprocess]:
-    """Threshold and switches of a trial; whether to stay inside the shape is the recipe's."""
-    return trial.suggest_float("threshold", 0.02, 0.98), Postprocess(
-        inside_shape=recipe.postprocess.inside_shape,
-        min_component_px=trial.suggest_int("min_component_px", 0, 20),
-        thin=trial.suggest_categorical("thin", [False, True]),
-    )
-
-
 def identity_of_search(recipe: Recipe) -> str:
     """A digest of the probabilities, the labels and the settings that a search depends on."""
     folders = ImageFolders(recipe.data_root, recipe.data)
@@ -139,7 +168,13 @@ def identity_of_search(recipe: Recipe) -> str:
     files = held_out_files(recipe)
     labels = sorted(folders.train_skeletons.glob("*.png"))
     return digest_of(
-        [settings, recipe.settings("postprocess"), digest_of_files(files), digest_of_files(labels)]
+        [
+            settings,
+            recipe.settings("postprocess"),
+            named_switches(recipe),
+            digest_of_files(files),
+            digest_of_files(labels),
+        ]
     )
 
 
@@ -174,8 +209,8 @@ def search_threshold(recipe: Recipe, more: int = 0, force: bool = False) -> dict
         optuna.samplers.GPSampler,  # F1 over the threshold is smooth, which TPE does not use
     )
     total = len(ended_trials(study)) + more if more else recipe.threshold_search.trials
-    start = {"threshold": 0.5} | recipe.postprocess.model_dump(exclude={"inside_shape"})
-    study.enqueue_trial(start, skip_if_exists=True)
+    for start in starts(recipe):
+        study.enqueue_trial(start, skip_if_exists=True)
     optimize(
         study,
         lambda t: float(f1_of(images, *suggest(t, recipe)).mean()),
@@ -184,7 +219,7 @@ def search_threshold(recipe: Recipe, more: int = 0, force: bool = False) -> dict
         "threshold",
     )
     result = conclude(recipe, images, study) | {"identity": identity, "version": version}
-    write_scores(recipe, images, result)
+    result |= write_scores(recipe, images, result)
     write_json(path, result)
     return result
 
@@ -209,15 +244,18 @@ class Swept:
 def conclude(recipe: Recipe, images: OutOfFold, study: optuna.Study) -> dict:
     """The best of the study and of exhaustive sweeps, with its F1.
 
-    Swept are the study's best switches, the recipe's own, and none; the study has to come within
-    `TOLERANCE` of the best sweep, or the sweep's choice is used and that is said.
+    Swept are the study's best switches, the recipe's own, and none; the last only for comparison
+    where the recipe names others. The study has to come within `TOLERANCE` of the best sweep, or
+    the sweep's choice is used and that is said.
     """
     best_trial = optuna.trial.FixedTrial(study.best_params)
     threshold, switches = suggest(best_trial, recipe)
-    none = Postprocess(inside_shape=recipe.postprocess.inside_shape)
-    tried = {s.model_dump_json(): s for s in (none, recipe.postprocess, switches)}
+    own = recipe.postprocess
+    none = Postprocess(inside_shape=own.inside_shape)
+    tried = {s.model_dump_json(): s for s in (none, own, switches)}
     sweeps = [Swept(s, *sweep(images, s)) for s in tried.values()]
-    swept = max(sweeps, key=lambda s: s.best)
+    plain = sweeps[0]
+    swept = max((s for s in sweeps if s.switches in (own, switches)), key=lambda s: s.best)
     agrees = study.best_value >= swept.best - TOLERANCE
     if not agrees:
         print(
@@ -242,7 +280,8 @@ def conclude(recipe: Recipe, images: OutOfFold, study: optuna.Study) -> dict:
         "postprocess": switches.model_dump(),
         "f1": max(study.best_value, swept.best),
         "f1_cross_fitted": cross_fitted_f1(chosen.f1),
-        "f1_without_postprocessing": sweeps[0].best,
+        "f1_without_postprocessing": plain.best,
+        "threshold_without_postprocessing": plain.threshold,
         "f1_sweep": swept.best,
         "f1_study": study.best_value,
         "within_tolerance": bool(agrees),
@@ -254,26 +293,36 @@ def conclude(recipe: Recipe, images: OutOfFold, study: optuna.Study) -> dict:
     }
 
 
-def write_scores(recipe: Recipe, images: OutOfFold, result: dict) -> None:
-    """`scores.csv`: the network's figures and those of the classical methods, same images."""
-    settings = Postprocess(**result["postprocess"])
-    made = {
-        "CANet": [
-            to_skeleton(levels, result["threshold"], mask, settings)
-            for levels, mask in zip(images.levels, images.masks)
-        ]
+def scores_of(images: OutOfFold, threshold: float, settings: Postprocess) -> list[Score]:
+    """Each image's figures at one threshold with post-processing."""
+    return [
+        score_image(skeleton_of(images, i, threshold, settings), images.skeletons[i])
+        for i in range(len(images.names))
+    ]
+
+
+def write_scores(recipe: Recipe, images: OutOfFold, result: dict) -> dict:
+    """`scores.csv`: CANet before and after post-processing, classical methods on the same images.
+
+    Returns:
+        `before` and `after`: the figures of plain thresholding at its best threshold, and those of
+        what was chosen.
+    """
+    chosen = Postprocess(**result["postprocess"])
+    plain = Postprocess(inside_shape=chosen.inside_shape)
+    scores = {
+        "CANet": scores_of(images, result["threshold"], chosen),
+        "CANet_plain": scores_of(images, result["threshold_without_postprocessing"], plain),
     }
     for name, method in METHODS.items():
         masks = progress(images.masks, desc=name, unit="image", leave=False, delay=2)
-        made[name] = [method(mask) for mask in masks]
-    rows = []
-    for name, predictions in made.items():
-        scores = [score_image(p, s) for p, s in zip(predictions, images.skeletons)]
-        rows.append({"method": name} | summarize(scores))
-        if name == "CANet":
-            each = pd.DataFrame([{"image": n} | asdict(s) for n, s in zip(images.names, scores)])
-            _write_csv(recipe.run_folder / "out_of_fold.csv", each)
-    _write_csv(recipe.run_folder / "scores.csv", pd.DataFrame(rows))
+        scores[name] = [score_image(method(m), s) for m, s in zip(masks, images.skeletons)]
+    rows = {name: summarize(figures) for name, figures in scores.items()}
+    each = [{"image": n} | asdict(s) for n, s in zip(images.names, scores["CANet"])]
+    _write_csv(recipe.run_folder / "out_of_fold.csv", pd.DataFrame(each))
+    table = pd.DataFrame([{"method": name} | row for name, row in rows.items()])
+    _write_csv(recipe.run_folder / "scores.csv", table)
+    return {"before": rows["CANet_plain"], "after": rows["CANet"]}
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

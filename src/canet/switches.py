@@ -1,0 +1,69 @@
+"""Which switches of the post-processing the threshold search may choose, and from what."""
+
+import optuna
+
+from canet.recipe import Postprocess, Recipe
+
+SPACE = {
+    "min_component_px": lambda trial, key: trial.suggest_int(key, 0, 20),
+    "components": lambda trial, key: trial.suggest_categorical(key, ["any", "one", "per_shape"]),
+    "join": lambda trial, key: trial.suggest_categorical(key, ["drop", "path"]),
+    "thin": lambda trial, key: trial.suggest_categorical(key, [False, True]),
+}
+SPURS = {"spur_px", "spur_radii"}
+
+
+PIECES = {"one": "one piece", "per_shape": "one piece per piece of the shape"}
+WAYS = {"drop": "best kept", "path": "joined by paths", "candidates": "joined along candidates"}
+
+
+def in_words(settings: Postprocess) -> str:
+    """The switches in words, for messages."""
+    said = []
+    if settings.min_component_px:
+        said.append(f"islands under {settings.min_component_px} px dropped")
+    if settings.components != "any":
+        said.append(f"{PIECES[settings.components]}, {WAYS[settings.join]}")
+    if settings.spur_px:
+        said.append(f"spurs under {settings.spur_px} px trimmed")
+    if settings.spur_radii:
+        said.append(f"spurs under {settings.spur_radii:.2f} radii trimmed")
+    if settings.thin:
+        said.append("thinned")
+    return ", ".join(said) or "no post-processing"
+
+
+def named_switches(recipe: Recipe) -> list[str]:
+    """What the recipe or an override says itself, whichever value: the search keeps that."""
+    return sorted(recipe.postprocess.model_fields_set)
+
+
+def suggest(trial: optuna.Trial, recipe: Recipe) -> tuple[float, Postprocess]:
+    """Threshold and switches of a trial; staying inside the shape is always the recipe's.
+
+    Every trial draws every free value, used or not, since the Gaussian process models only what
+    all trials have.
+    """
+    threshold = trial.suggest_float("threshold", 0.02, 0.98)
+    named, values = named_switches(recipe), recipe.postprocess.model_dump()
+    values |= {key: draw(trial, key) for key, draw in SPACE.items() if key not in named}
+    if SPURS.isdisjoint(named):
+        trimmed = trial.suggest_categorical("spurs", ["kept", "spur_px", "spur_radii"])
+        drawn = {
+            "spur_px": trial.suggest_int("spur_px", 2, 20),
+            "spur_radii": trial.suggest_float("spur_radii", 0.1, 1.5),
+        }
+        values |= {key: value for key, value in drawn.items() if key == trimmed}
+    if values["components"] == "any":
+        values["join"] = recipe.postprocess.join  # nothing is joined: one way to say so
+    return threshold, Postprocess(**values)
+
+
+def starts(recipe: Recipe) -> list[dict]:
+    """The parameters to try first: the recipe's own, and one piece joined by paths."""
+    named = named_switches(recipe)
+    own = {key: getattr(recipe.postprocess, key) for key in SPACE if key not in named}
+    if SPURS.isdisjoint(named):
+        own |= {"spurs": "kept", "spur_px": 4, "spur_radii": 0.5}
+    joined = own | {k: v for k, v in {"components": "one", "join": "path"}.items() if k in own}
+    return [{"threshold": 0.5} | own] + [{"threshold": 0.8} | joined]
