@@ -10,6 +10,7 @@ examples:
   python src/make_submission.py --run cpu --tta
   python src/make_submission.py --recipe cpu --set train.epochs=10     the run of that recipe
   python src/make_submission.py --run paper --folds 0 1 2 3 4     average of five models
+  python src/make_submission.py --components one --spur-px 4      one piece, short spurs trimmed
   python src/make_submission.py --images photos/ --out photos     any folder of shape PNGs
 """
 
@@ -29,6 +30,9 @@ from canet.postprocess import to_skeleton
 from canet.prediction import pad_to, predict_levels
 from canet.runs import TrainedRun, find_run, load_run
 from canet.submission import write_submission
+from canet.switches import in_words
+
+SWITCHES = ("components", "join", "spur_px", "spur_radii")
 
 
 def predict_folder(
@@ -55,6 +59,30 @@ def predict_folder(
     return skeletons, sizes
 
 
+def add_switches(parser) -> None:
+    """Switches of the post-processing; those not given stay as tuned."""
+    group = parser.add_argument_group("post-processing (default: as tuned)")
+    group.add_argument("--components", choices=["any", "one", "per_shape"], help="pieces wanted")
+    group.add_argument("--join", choices=["drop", "path", "candidates"], help="how to get there")
+    group.add_argument("--spur-px", type=int, metavar="N", help="trim spurs of fewer pixels")
+    group.add_argument("--spur-radii", type=float, metavar="K", help="… or than K local radii")
+
+
+def switched(run: TrainedRun, args) -> TrainedRun:
+    """The run with the switches of the command line in place of the tuned ones."""
+    given = {k: v for k in SWITCHES if (v := getattr(args, k)) is not None}
+    negative = [k for k in ("spur_px", "spur_radii") if given.get(k, 0) < 0]
+    if negative:
+        option = "--" + negative[0].replace("_", "-")
+        raise UserError(f"{option} {given[negative[0]]}: expected 0 or more")
+    if not given:
+        return run
+    origin = f"{run.threshold_origin}; {', '.join(given)} set by hand"
+    return replace(
+        run, postprocess=run.postprocess.model_copy(update=given), threshold_origin=origin
+    )
+
+
 def parse():
     parser = stage.recipe_parser(__doc__)
     parser.add_argument("--run", metavar="NAME", help="a run in runs/ (default: the newest)")
@@ -62,6 +90,7 @@ def parse():
     parser.add_argument("--out", metavar="NAME", help="name or path (default: the run's name)")
     parser.add_argument("--folds", nargs="+", metavar="K", default=[], help="models to average")
     parser.add_argument("--threshold", type=float, metavar="T", help="0 to 1 (default: tuned)")
+    add_switches(parser)
     parser.add_argument("--tta", action="store_true", help="average over eight flips and turns")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 … (default: auto)")
     return parser.parse_args()
@@ -113,6 +142,7 @@ def main() -> None:
         if not 0 < args.threshold < 1:
             raise UserError(f"--threshold {args.threshold}: expected a number between 0 and 1")
         run = replace(run, threshold=args.threshold, threshold_origin="--threshold")
+    run = switched(run, args)
     recipe = run.models[0].recipe
     shapes = args.images or recipe.data_root / recipe.data.test_shapes
     zip_path = destination(args, (asked or recipe).zip_path.with_name(f"{run.folder.name}.zip"))
@@ -131,6 +161,7 @@ def main() -> None:
         return
     print(
         f"   {len(run.models)} model(s), threshold {run.threshold:.3f} ({run.threshold_origin}), "
+        f"{in_words(run.postprocess)}, "
         f"{'8 views' if tta else '1 view'}, {facts['device']}, {facts['precision']}",
         flush=True,
     )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from canet.files import REPOSITORY, read_grey, write_png
+from canet.metrics import component_count
 
 SCRIPTS = sorted((REPOSITORY / "src").glob("*.py"))
 # run.sh takes the active environment; the tests' interpreter is that
@@ -34,7 +35,7 @@ def test_demo_from_nothing_to_a_scored_submission(overrides, tmp_path):
     own += [f"data.root={tmp_path / 'made'}", "demo.train=12", "demo.test=2", "loss.tuned=true"]
     first = run("bash", "run.sh", "demo", *own)
     assert first.stdout.startswith("recipe demo")
-    for line in ("PNGs", "zip", "pictures", "study", "F1", "thinning"):
+    for line in ("PNGs", "zip", "pictures", "study", "F1", "pieces", "thinning"):
         assert f"\n   {line} " in first.stdout
     zip_path = tmp_path / "submissions" / "tiny.zip"
     with zipfile.ZipFile(zip_path) as archive:
@@ -75,10 +76,21 @@ def test_any_folder_of_any_sizes_and_all_images(overrides, tmp_path):
     assert {p.name: read_grey(p).shape for p in out.iterdir()} == {
         "box-0.PNG": (40, 60), "box-1.PNG": (100, 33), "box-2.PNG": (40, 60)
     }  # fmt: skip
+    manifest = json.loads((tmp_path / "out.json").read_text())
+    assert manifest["postprocess"]["components"] == "any"
     (out / "box-0.PNG").unlink()
     again = script("make_submission", "--run", str(found), "--images", str(images),
                    "--out", str(out), check=True)  # fmt: skip
     assert "skipped" not in again.stdout and (out / "box-0.PNG").exists()
+    joined = script("make_submission", "--run", str(found), "--images", str(images), "--out",
+                    str(out), "--components", "one", "--join", "path", "--spur-px", "3",
+                    "--spur-radii", "0.5", check=True)  # fmt: skip
+    assert "one piece, joined by paths, spurs under 3 px trimmed" in joined.stdout
+    switches = json.loads((tmp_path / "out.json").read_text())["postprocess"]
+    assert switches["components"] == "one" and switches["spur_radii"] == 0.5
+    assert all(component_count(read_grey(p) > 0) == 1 for p in out.iterdir())
+    failed = script("make_submission", "--run", str(found), "--spur-px", "-1")
+    assert "--spur-px -1: expected 0 or more" in failed.stderr
 
 
 def test_a_wrong_data_root_is_no_invitation_to_generate(tmp_path):
