@@ -1,15 +1,18 @@
 """Measure what bounds a step, as ratios against a named alternative in the same run.
 
-reads   a folder of shapes (the recipe's training shapes by default)
+reads   a folder of shapes (the recipe's training shapes by default), or a run's held-out
+        probabilities
 writes  nothing; prints a table
 
-maps     repairing and distance transform against merely reading and decoding the PNGs
-predict  a network's prediction per image against skimage's medial_axis and skeletonize
+maps         repairing and distance transform against merely reading and decoding the PNGs
+predict      a network's prediction per image against skimage's medial_axis and skeletonize
+postprocess  joining and trimming held-out skeletons against plain thresholding
 
 examples:
   python src/benchmark.py maps --recipe cpu
   python src/benchmark.py predict --run cpu
   python src/benchmark.py predict --recipe cpu           fresh weights: speed without training
+  python src/benchmark.py postprocess --recipe cpu
 """
 
 import statistics
@@ -25,8 +28,9 @@ from canet import stage
 from canet.classical import METHODS
 from canet.dataset import ImageFolders, list_images
 from canet.distance import input_map, inside
-from canet.files import read_grey
-from canet.recipe import Input, InputKind
+from canet.files import read_grey, read_json
+from canet.recipe import Input, InputKind, Postprocess
+from canet.runs import DEFAULT_THRESHOLD
 
 ROUNDS = 5
 
@@ -101,15 +105,49 @@ def benchmark_predict(args, recipe, paths: list[Path]) -> None:
     print_table(rows, "medial_axis")
 
 
+def benchmark_postprocess(recipe) -> None:
+    """Each way to one piece, on one core, at the run's threshold."""
+    from canet.threshold_search import load_out_of_fold, skeleton_of
+
+    cv2.setNumThreads(1)
+    images = load_out_of_fold(recipe)
+    tuned = read_json(recipe.run_folder / "threshold.json")
+    threshold = tuned["threshold"] if tuned else DEFAULT_THRESHOLD
+    count = len(images.names)
+    print(f"   {count} held-out images, threshold {threshold:.3f}")
+    ways = {
+        "plain thresholding": {},
+        "thinned": {"thin": True},
+        "one piece, best kept": {"components": "one", "join": "drop"},
+        "one piece, joined by paths": {"components": "one"},
+        "the same, spurs trimmed": {"components": "one", "spur_px": 4},
+    }
+
+    def skeletons(switches: dict) -> None:
+        settings = Postprocess(**switches)
+        for i in range(count):
+            skeleton_of(images, i, threshold, settings)
+
+    rows = {
+        name: seconds_per_image(lambda given=given: skeletons(given), count)
+        for name, given in ways.items()
+    }
+    print_table(rows, "plain thresholding")
+
+
 def main() -> None:
     parser = stage.recipe_parser(__doc__)
-    parser.add_argument("what", choices=["maps", "predict"])
+    parser.add_argument("what", choices=["maps", "predict", "postprocess"])
     parser.add_argument("--images", type=Path, metavar="DIR", help="shapes (default: training)")
     parser.add_argument("--run", metavar="NAME", help="predict with this run's network")
     parser.add_argument("--count", type=int, default=64, metavar="N", help="images to use")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda …")
     args = parser.parse_args()
     recipe = stage.load_recipe(args)
+    if args.what == "postprocess":
+        stage.announce("benchmark postprocess", [recipe.run_folder], [])
+        benchmark_postprocess(recipe)
+        return
     shapes = args.images or ImageFolders(recipe.data_root, recipe.data).train_shapes
     paths = list_images(shapes)
     paths = paths[:: max(1, len(paths) // args.count)][: args.count]
