@@ -93,9 +93,9 @@ def draw_threshold_curve(
     chosen: float,
     path: Path,
 ) -> None:
-    """Per-image F1 over thresholds: the exhaustive sweep as a line, Optuna's trials as dots."""
+    """Per-image F1 over thresholds: the sweep as a line, Optuna's trials as dots."""
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
-    axis.plot(thresholds, f1, color="tab:blue", label="exhaustive sweep")
+    axis.plot(thresholds, f1, color="tab:blue", label="sweep")
     if trials:
         axis.plot(
             *zip(*trials),

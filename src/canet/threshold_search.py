@@ -1,7 +1,7 @@
 """Which threshold and post-processing: an Optuna study on out-of-fold probabilities.
 
 Every image is judged by the model that has not seen it. The result of the study is checked
-against exhaustive sweeps, and its F1 is also given cross-fitted: the threshold for a fifth of
+against sweeps, and its F1 is also given cross-fitted: the threshold for a fifth of
 the images chosen on the other four fifths (the switches, once for all). It is never below plain
 thresholding, unless the recipe names switches that are: those are kept, and the cost is said.
 """
@@ -43,7 +43,7 @@ from canet.stage import commit, progress
 from canet.study import ended_trials, open_study, optimize
 from canet.switches import named_switches, starts, suggest
 
-TOLERANCE = 0.0005  # how far below the exhaustive sweep the study may end
+TOLERANCE = 0.0005  # how far below the sweep the study may end
 SWEEP_STEP = 4  # where post-processing forbids histograms, every 4th threshold is tried,
 COARSE_STEP = 4  # of those every 4th first and then the ones around the best
 PARTS = 5  # of the cross-fitting
@@ -242,7 +242,7 @@ class Swept:
 
 
 def conclude(recipe: Recipe, images: OutOfFold, study: optuna.Study) -> dict:
-    """The best of the study and of exhaustive sweeps, with its F1.
+    """The best of the study and of sweeps, with its F1.
 
     Swept are the study's best switches, the recipe's own, and none; the last only for comparison
     where the recipe names others. The study has to come within `TOLERANCE` of the best sweep, or
@@ -259,7 +259,7 @@ def conclude(recipe: Recipe, images: OutOfFold, study: optuna.Study) -> dict:
     agrees = study.best_value >= swept.best - TOLERANCE
     if not agrees:
         print(
-            f"   the study ended at F1 {study.best_value:.4f}, an exhaustive sweep at "
+            f"   the study ended at F1 {study.best_value:.4f}, a sweep at "
             f"{swept.best:.4f}: the sweep's choice is used"
         )
     if study.best_value < swept.best:
