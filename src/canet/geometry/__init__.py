@@ -1,0 +1,22 @@
+"""Skeletons by geometry alone: no network, no training, no torch.
+
+`outline` (the border between pixels) → `compact` (the skeleton that the labels of Pixel
+SkelNetOn are made of) → `graph` (nodes, radii, branches, drawing). `medial` is the simpler
+relative on a Voronoi diagram.
+
+    >>> graph = compact_skeleton(closed(shape > 0), tolerance_px=2.0)
+    >>> skeleton = graph.draw(shape.shape)
+"""
+
+from canet.geometry.compact import compact_skeleton
+from canet.geometry.graph import SkeletonGraph
+from canet.geometry.medial import salient_medial_axis
+from canet.geometry.outline import Outline, trace_outline
+
+__all__ = [
+    "Outline",
+    "SkeletonGraph",
+    "compact_skeleton",
+    "salient_medial_axis",
+    "trace_outline",
+]
