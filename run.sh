@@ -5,6 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 STAGES=(make_demo_data check_input make_folds make_distance_maps tune_loss train
   tune_threshold make_submission summarize)
+GEOMETRY_STAGES=(make_demo_data check_input make_folds train_geometry make_submission summarize)
 
 usage() {
   cat <<'TEXT'
@@ -16,11 +17,13 @@ RECIPE is a file in pipelines/ without .yaml. Without one:
   paper   where the data set is in input/pixel-skelneton/ and there is a CUDA GPU
   cpu     where the data set is there and there is no CUDA GPU
   demo    where there is no data set: shapes are generated, a few minutes on two cores
+Ask for geometry to learn no network at all: a few minutes on two cores, and more exact here.
 key=value overrides a key of the recipe, such as train.epochs=20 or data.root=/data/skelneton.
 
 Stages (each a script in src/ with --help; what is current is skipped, what was killed continues):
   make_demo_data  check_input  make_folds  make_distance_maps  tune_loss  train
   tune_threshold  make_submission  summarize
+  geometry: … make_folds  train_geometry  make_submission  summarize
 
 The active Python environment is used if it satisfies requirements.txt, else .venv is created.
 PYTHON=/path/to/python3.12 chooses the interpreter for .venv (3.11 or newer).
@@ -29,6 +32,7 @@ examples:
   bash run.sh
   bash run.sh demo train.epochs=4
   bash run.sh cpu folds.scheme=grouped
+  bash run.sh geometry
 TEXT
 }
 
@@ -85,6 +89,9 @@ main() {
   if [ "$recipe" = paper ] && [ -n "${reason:-}" ]; then # the driver lists a GPU; can torch use it?
     recipe=$("$python" src/canet/default_recipe.py "$@" | head -1)
     [ "$recipe" = paper ] || echo "recipe $recipe after all: torch cannot use the GPU"
+  fi
+  if grep -qs '^method: geometry' "pipelines/$recipe.yaml" "$recipe"; then
+    STAGES=("${GEOMETRY_STAGES[@]}")
   fi
   for stage in "${STAGES[@]}"; do
     number=$((number + 1)) # said before Python's imports, which take some seconds

@@ -1,6 +1,7 @@
 """Predict a folder of shapes with a trained run and write leaderboard PNGs and a flat zip.
 
-reads   runs/NAME/fold-K/model/ (the newest run without --run), its threshold.json, the shapes
+reads   runs/NAME/fold-K/model/ (the newest run without --run), its threshold.json, the shapes;
+        weights/geometry/ where nothing is trained: no network, no GPU
 writes  submissions/NAME.zip, submissions/NAME/*.png, submissions/NAME.json (the manifest)
 
 Everything is checked before the zip appears: names, count, sizes, values, no nested folder.
@@ -12,10 +13,12 @@ examples:
   python src/make_submission.py --run paper --folds 0 1 2 3 4     average of five models
   python src/make_submission.py --components one --spur-px 4      one piece, short spurs trimmed
   python src/make_submission.py --images photos/ --out photos     any folder of shape PNGs
+  python src/make_submission.py --run weights/geometry --images photos/ --out photos
 """
 
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +27,20 @@ from canet import stage
 from canet.dataset import list_images, looks_inverted
 from canet.device import describe, pick_device, resolve_precision
 from canet.distance import inside
-from canet.files import UserError, digest_of_files, read_grey, sha256_of, shown
+from canet.files import REPOSITORY, UserError, digest_of_files, read_grey, sha256_of, shown
+from canet.geometry import selection
 from canet.map_cache import compute_maps
 from canet.postprocess import to_skeleton
 from canet.prediction import pad_to, predict_levels
+from canet.recipe import Recipe
+from canet.recipe import check as check_recipe
 from canet.runs import TrainedRun, find_run, load_run
+from canet.selection_training import FOLDER
 from canet.submission import write_submission
 from canet.switches import in_words
 
+SHIPPED = REPOSITORY / "weights" / "geometry"
+CHUNK = 64  # shapes described at once
 SWITCHES = ("components", "join", "spur_px", "spur_radii")
 
 
@@ -52,11 +61,16 @@ def predict_folder(
         levels = predict_levels(networks, maps, device, precision, batch, tta, label)
         for path, level in zip(group, levels[:, : size[0], : size[1]]):
             mask = inside(read_grey(path))
-            if looks_inverted(mask):
-                print(f"   warning: {shown(path)} looks black on white; expected white on black")
+            warn_if_inverted(path.name, mask)
             skeletons[path.name] = to_skeleton(level, run.threshold, mask, run.postprocess)
             sizes[path.name] = size
     return skeletons, sizes
+
+
+def warn_if_inverted(name: str, mask: np.ndarray) -> None:
+    """Say so where a shape seems to be the background."""
+    if looks_inverted(mask):
+        print(f"   warning: {name} looks black on white; expected white on black")
 
 
 def add_switches(parser) -> None:
@@ -106,13 +120,12 @@ def destination(args, default: Path) -> Path:
     return out.with_name(out.name.removesuffix(".zip") + ".zip")
 
 
-def manifest_of(run: TrainedRun, shapes: Path, paths: list[Path], tta: bool, device) -> dict:
+def manifest_of(run: TrainedRun, tta: bool, device) -> dict:
     """What a submission depends on and where it comes from."""
     recipe = run.models[0].recipe
     return {
         "run": run.folder.name,
         "commit": stage.commit(),
-        "images": {"folder": shapes.name, "count": len(paths), "sha256": digest_of_files(paths)},
         "threshold": run.threshold,
         "threshold_from": run.threshold_origin,
         "postprocess": run.postprocess.model_dump(),
@@ -133,40 +146,122 @@ def manifest_of(run: TrainedRun, shapes: Path, paths: list[Path], tta: bool, dev
     }
 
 
-def main() -> None:
-    args = parse()
-    asked = stage.load_recipe(args) if args.recipe else None
+@dataclass(frozen=True)
+class Job:
+    """A way to predict: its recipe, what the result depends on, what to say, the work itself."""
+
+    recipe: Recipe
+    facts: dict
+    said: str
+    predict: Callable[[list[Path]], tuple[dict[str, np.ndarray], dict[str, tuple[int, int]]]]
+
+
+def network_job(args, asked: Recipe | None, folder: Path) -> Job:
+    """Networks of a run, with the threshold and the switches tuned for it."""
     device = pick_device(args.device or (asked.machine.device if asked else "auto"))
-    run = load_run(asked.run_folder if asked else find_run(args.run), args.folds, device)
+    run = load_run(folder, args.folds, device)
     if args.threshold is not None:
         if not 0 < args.threshold < 1:
             raise UserError(f"--threshold {args.threshold}: expected a number between 0 and 1")
         run = replace(run, threshold=args.threshold, threshold_origin="--threshold")
     run = switched(run, args)
     recipe = run.models[0].recipe
-    shapes = args.images or recipe.data_root / recipe.data.test_shapes
-    zip_path = destination(args, (asked or recipe).zip_path.with_name(f"{run.folder.name}.zip"))
     predict = (asked or recipe).predict
     tta = args.tta or predict.tta
     if "held-out" in run.threshold_origin and (len(run.models) > 1 or tta != recipe.predict.tta):
         run = replace(run, threshold_origin=f"{run.threshold_origin} of single models, one view")
-    stage.announce("submission", [run.folder, shapes], [zip_path])
+    facts = manifest_of(run, tta, device)
+    said = (
+        f"{len(run.models)} model(s), threshold {run.threshold:.3f} ({run.threshold_origin}), "
+        f"{in_words(run.postprocess)}, "
+        f"{'8 views' if tta else '1 view'}, {facts['device']}, {facts['precision']}"
+    )
+    precision, batch = facts["precision"], predict.batch
+    return Job(
+        recipe, facts, said, lambda paths: predict_folder(run, paths, tta, device, precision, batch)
+    )
+
+
+def geometry_job(args, folder: Path) -> Job:
+    """A learned choice among candidate skeletons, from a run or from `weights/`."""
+    given = [k for k in ("threshold", "tta", "folds", *SWITCHES) if getattr(args, k)]
+    if given:
+        option = "--" + given[0].replace("_", "-")
+        raise UserError(f"{option} is for networks; {shown(folder)} is geometry: leave it out")
+    home = folder / FOLDER / "selection"
+    home = home if home.is_dir() else folder
+    selector, stored = selection.load(home)
+    facts = {
+        "run": folder.name,
+        "commit": stage.commit(),
+        "selection": {
+            "sha256": sha256_of(home / selection.FOREST),
+            **{k: stored[k] for k in ("settings", "f1_cross_fitted", "commit", "finished_at")},
+        },
+        "recipe": stored["recipe"],
+        "versions": stage.versions(),
+    }
+    said = (
+        f"geometry: {len(selector.candidates)} candidates, chosen by a forest "
+        f"(F1 {stored['f1_cross_fitted']:.4f} out of fold)"
+    )
+    recipe = check_recipe(dict(stored["recipe"]), shown(home / selection.CONFIG))
+    return Job(recipe, facts, said, lambda paths: choose_folder(selector, paths))
+
+
+def choose_folder(
+    selector: selection.Selector, paths: list[Path]
+) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, int]]]:
+    """Skeletons and shape sizes by file name."""
+    skeletons, sizes = {}, {}
+    with stage.progress(total=len(paths), desc="choose", unit="image", delay=2) as bar:
+        for first in range(0, len(paths), CHUNK):
+            shapes = {p.name: read_grey(p) for p in paths[first : first + CHUNK]}
+            for name, shape in shapes.items():
+                warn_if_inverted(name, inside(shape))
+                sizes[name] = shape.shape
+            skeletons |= selection.predict(selector, shapes)[0]
+            bar.update(len(shapes))
+    return skeletons, sizes
+
+
+def folder_to_use(args, asked: Recipe | None) -> Path:
+    """The run that is asked for, or the newest, or what comes with the repository."""
+    if asked:
+        return asked.run_folder
+    try:
+        return find_run(args.run)
+    except UserError:
+        if args.run or not (SHIPPED / selection.CONFIG).is_file():
+            raise
+    print(f"   nothing is trained yet: {shown(SHIPPED)}/ is used")
+    return SHIPPED
+
+
+def main() -> None:
+    args = parse()
+    asked = stage.load_recipe(args) if args.recipe else None
+    folder = folder_to_use(args, asked)
+    geometry = any(
+        (home / selection.CONFIG).is_file() for home in (folder, folder / FOLDER / "selection")
+    )
+    job = geometry_job(args, folder) if geometry else network_job(args, asked, folder)
+    recipe = asked or job.recipe
+    shapes = args.images or job.recipe.data_root / job.recipe.data.test_shapes
+    zip_path = destination(args, recipe.zip_path.with_name(f"{folder.name}.zip"))
+    stage.announce("submission", [folder, shapes], [zip_path])
     paths = list_images(shapes)
-    facts = manifest_of(run, shapes, paths, tta, device)
+    images = {"folder": shapes.name, "count": len(paths), "sha256": digest_of_files(paths)}
+    facts = {**job.facts, "images": images}
     settings = {k: v for k, v in facts.items() if k != "commit"}
     outputs = [zip_path, zip_path.with_suffix(".json")]
     outputs += [zip_path.with_suffix("") / p.name for p in paths]
     stamp = stage.Stamp(zip_path.with_name(f".{zip_path.stem}.stamp"), settings, outputs)
     if stage.skip(stamp, args.force):
         return
-    print(
-        f"   {len(run.models)} model(s), threshold {run.threshold:.3f} ({run.threshold_origin}), "
-        f"{in_words(run.postprocess)}, "
-        f"{'8 views' if tta else '1 view'}, {facts['device']}, {facts['precision']}",
-        flush=True,
-    )
+    print(f"   {job.said}", flush=True)
     began = time.perf_counter()
-    skeletons, sizes = predict_folder(run, paths, tta, device, facts["precision"], predict.batch)
+    skeletons, sizes = job.predict(paths)
     facts["predicted_s"] = round(time.perf_counter() - began, 1)
     folder = write_submission(skeletons, sizes, zip_path, facts)
     stamp.write()

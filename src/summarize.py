@@ -25,8 +25,19 @@ def main() -> None:
     print(f"   PNGs      {shown(zip_path.with_suffix(''))}/")
     print(f"   zip       {shown(zip_path)}")
     print(f"   pictures  {', '.join(shown(p) for p in pictures if '.old' not in str(p))}")
-    print(f"   curves    tensorboard --logdir {shown(run)}")
+    if recipe.method == "network":
+        print(f"   curves    tensorboard --logdir {shown(run)}")
     print(f"   study     optuna-dashboard {shown_url(recipe)}")
+    chosen = read_json(run / "selection.json")
+    if recipe.method == "geometry" and chosen:
+        table = pd.read_csv(run / "scores.csv").set_index("method")
+        print(
+            f"   F1        {chosen['f1_cross_fitted']:.4f} out of fold on {chosen['images']} images"
+            f" (best single candidate {table.loc['closed_2', 'f1']:.4f}, "
+            f"oracle {table.loc['oracle: and mask', 'f1']:.4f})"
+        )
+        print(f"   thinning  {table.loc['zhang_suen', 'f1']:.4f} (Zhang–Suen, the same images)")
+        return
     result = read_json(run / "threshold.json")
     if not result:
         print("   F1        unknown: no image was held out")

@@ -1,5 +1,6 @@
 """The pictures of a run, as plain PNG."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -107,4 +108,47 @@ def draw_threshold_curve(
     axis.axvline(chosen, color="tab:grey", ls=":", label=f"chosen: {chosen:.3f}")
     axis.set(xlabel="threshold", ylabel="per-image F1 on out-of-fold images", xlim=(0, 1))
     axis.legend(frameon=False)
+    _save(figure, path)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One image: shape (H, W) uint8, drawings (C, H, W) bool, their likelihoods, label (H, W)."""
+
+    name: str
+    shape: np.ndarray
+    drawings: np.ndarray
+    likely: np.ndarray
+    label: np.ndarray
+
+
+def draw_decisions(decisions: list[Decision], candidates: list[str], path: Path) -> None:
+    """One row an image: the shape, every candidate with its errors, the taken one framed, label."""
+    figure, axes = plt.subplots(
+        len(decisions),
+        len(candidates) + 2,
+        figsize=(2.3 * (len(candidates) + 2), 2.75 * len(decisions)),
+        layout="constrained",
+        squeeze=False,
+    )
+    for row, d in zip(axes, decisions):
+        rows, columns = np.nonzero(d.shape)
+        box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+        body = d.shape > 0
+        row[0].imshow(d.shape[box], cmap="gray", vmin=0, vmax=255)
+        row[0].set_title(d.name, fontsize=9)
+        for k, (axis, name) in enumerate(zip(row[1:-1], candidates)):
+            errors = draw_errors(d.drawings[k], d.label, body)
+            axis.imshow(errors[box], interpolation="antialiased")
+            f1 = f1_score(d.drawings[k], d.label)
+            axis.set_title(f"{name}\nlikely {d.likely[k]:.2f}   F1 {f1:.3f}", fontsize=8)
+        row[-1].imshow(draw_errors(d.label, d.label, body)[box])
+        row[-1].set_title("label", fontsize=9)
+        for axis in row:
+            axis.set(xticks=[], yticks=[])
+            for spine in axis.spines.values():
+                spine.set_visible(False)
+        for spine in row[1 + d.likely.argmax()].spines.values():
+            spine.set(visible=True, color="tab:green", linewidth=3)
+    figure.suptitle("framed: taken.   white: hit, red: missed, blue: extra", fontsize=10)
     _save(figure, path)

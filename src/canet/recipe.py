@@ -22,6 +22,7 @@ NOT_THE_TRAINING = (
     "postprocess.",
     "threshold_search.",
     "loss_search.trials",
+    "selection.trials",
     "train.folds",
     "data.root",
     "data.folds",
@@ -163,6 +164,18 @@ class ThresholdSearch(Section):
     seed: int = 0
 
 
+class Selection(Section):
+    """Which candidate skeleton is the label; the study tunes the forest's three settings."""
+
+    trees: Count = 500
+    criterion: Literal["gini", "entropy"] = "gini"
+    max_features: Annotated[float, Field(gt=0, le=1)] = 0.2
+    min_leaf: Count = 1
+    class_names: bool = Field(False, description="also look at the class that a file name tells")
+    trials: int = Field(0, ge=0, description="finished trials wanted; 0 takes the above as it is")
+    seed: int = 0
+
+
 class Predict(Section):
     tta: bool = Field(False, description="average over the eight flips and turns")
     batch: Count = 8
@@ -183,6 +196,7 @@ class Machine(Section):
 
 class Recipe(Section):
     name: str
+    method: Literal["network", "geometry"] = "network"
     data: Data
     demo: Demo = Demo()
     folds: Folds = Folds()
@@ -194,6 +208,7 @@ class Recipe(Section):
     loss_search: LossSearch = LossSearch()
     postprocess: Postprocess = Postprocess()
     threshold_search: ThresholdSearch = ThresholdSearch()
+    selection: Selection = Selection()
     predict: Predict = Predict()
     machine: Machine = Machine()
 

@@ -1,0 +1,106 @@
+"""The few skeletons of a shape among which the label of Pixel SkelNetOn is.
+
+The labels are compact skeletons of one of two masks, at one of three tolerances; which ones goes
+by series of images, and nothing in a file says so. Measured on the 974 training images: the best
+candidate has a mean F1 of 0.997 and equals the label pixel by pixel on 61 % of the images.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from canet.distance import closed, fill_holes, inside
+from canet.geometry.compact import compact_skeleton
+from canet.geometry.graph import SkeletonGraph
+from canet.geometry.outline import Outline, trace_outline
+
+FAINTEST_INSIDE = 2  # grey level; most labels take 1, the faintest, as outside
+
+
+def label_mask(shape: np.ndarray) -> np.ndarray:
+    """The mask that nearly all labels were made on: (H, W) uint8 grey → (H, W) bool.
+
+    Grey levels from 2 up, closed 3×3. With `shape > 0` the best tolerance gives 0.982 in place of
+    0.993 on the training images, and 27 % of them exactly in place of 60 %.
+    """
+    return closed(shape >= FAINTEST_INSIDE)
+
+
+def filled_mask(shape: np.ndarray) -> np.ndarray:
+    """The mask of the other 1.3 %: all grey levels, holes filled, not closed; (H, W) bool."""
+    return fill_holes(inside(shape), shape.size)
+
+
+MASKS = {"closed": label_mask, "filled": filled_mask}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """How a candidate is made: `mask` is a key of MASKS."""
+
+    mask: str
+    tolerance_px: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.mask}_{self.tolerance_px:g}"
+
+
+CANDIDATES = tuple(
+    Candidate(mask, tolerance)
+    for mask, tolerance in [
+        ("closed", 1.05),
+        ("closed", 2.0),
+        ("closed", 3.0),
+        ("filled", 1.05),
+        ("filled", 2.0),
+    ]
+)
+PLAIN = CANDIDATES[1]  # the best single one: 0.958
+
+
+class ShapeGeometry:
+    """Masks, outlines, skeletons and drawings of one shape, each computed once when asked for.
+
+    Args:
+        shape: (H, W) uint8 grey.
+    """
+
+    def __init__(self, shape: np.ndarray):
+        self.shape = shape
+        self._outlines: dict[str, Outline] = {}
+        self._graphs: dict[Candidate, SkeletonGraph] = {}
+
+    @cached_property
+    def masks(self) -> dict[str, np.ndarray]:
+        """(H, W) bool by name."""
+        return {name: mask(self.shape) for name, mask in MASKS.items()}
+
+    def outline(self, mask: str) -> Outline:
+        """The outline of the mask of that name."""
+        if mask not in self._outlines:
+            self._outlines[mask] = trace_outline(self.masks[mask])
+        return self._outlines[mask]
+
+    def graph(self, candidate: Candidate) -> SkeletonGraph:
+        """The candidate's skeleton."""
+        if candidate not in self._graphs:
+            self._graphs[candidate] = compact_skeleton(
+                self.outline(candidate.mask), candidate.tolerance_px
+            )
+        return self._graphs[candidate]
+
+    def drawing(self, candidate: Candidate) -> np.ndarray:
+        """(H, W) bool: one 8-connected piece, empty only where the shape is."""
+        return self.graph(candidate).draw(self.shape.shape)
+
+    @cached_property
+    def drawings(self) -> np.ndarray:
+        """(len(CANDIDATES), H, W) bool."""
+        return np.stack([self.drawing(c) for c in CANDIDATES])
+
+
+def plain_skeleton(shape: np.ndarray) -> np.ndarray:
+    """The best single candidate, nothing learned: (H, W) uint8 grey → (H, W) bool."""
+    return ShapeGeometry(shape).drawing(PLAIN)

@@ -1,0 +1,137 @@
+"""Which of a shape's candidates is its label: a forest on what the image tells of its series."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import skops.io
+from sklearn.ensemble import ExtraTreesClassifier
+
+from canet.dataset import class_of
+from canet.files import UserError, read_json, replacing, shown, write_json
+from canet.geometry.candidates import CANDIDATES, PLAIN, ShapeGeometry
+from canet.geometry.features import features_of
+from canet.recipe import Selection
+
+FOREST, CONFIG = "forest.skops", "config.json"
+TRUSTED = ["sklearn.tree._tree.Tree"]  # arrays of nodes; all else must be skops' own choice
+CLASS = "class "  # begins the names of the columns that say which class a file name tells
+
+
+def describe(geometries: Sequence[ShapeGeometry]) -> pd.DataFrame:
+    """One row of features a shape; shapes have at least one pixel."""
+    with ThreadPoolExecutor() as pool:
+        return pd.DataFrame(list(pool.map(features_of, geometries)))
+
+
+def with_classes(features: pd.DataFrame, names: Sequence[str], columns: Sequence[str]):
+    """Features and, for each class in `columns`, whether the file's name tells it."""
+    classes = np.array([CLASS + class_of(name) for name in names])
+    told = {column: (classes == column).astype(float) for column in columns}
+    return pd.concat([features, pd.DataFrame(told, index=features.index)], axis=1)
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A fitted forest, the columns it wants, and the names of the candidates it knows."""
+
+    forest: ExtraTreesClassifier
+    columns: list[str]
+    candidates: list[str]
+
+    def probabilities(self, features: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+        """(N, len(candidates)): how likely each candidate is the label."""
+        classes = [c for c in self.columns if c.startswith(CLASS)]
+        table = with_classes(features, names, classes) if classes else features
+        found = np.zeros((len(table), len(self.candidates)))
+        found[:, self.forest.classes_] = self.forest.predict_proba(table[self.columns].to_numpy())
+        return found
+
+
+def fit(
+    features: pd.DataFrame, names: Sequence[str], f1: np.ndarray, settings: Selection
+) -> Selector:
+    """Learn to choose.
+
+    Args:
+        features: one row an image.
+        names: the images' file names; used with `class_names` alone.
+        f1: (N, C) of each candidate against the label.
+        settings: the recipe's `selection` section.
+    """
+    classes = sorted({CLASS + class_of(n) for n in names}) if settings.class_names else []
+    table = with_classes(features, names, classes)
+    forest = ExtraTreesClassifier(
+        settings.trees,
+        criterion=settings.criterion,
+        max_features=settings.max_features,
+        min_samples_leaf=settings.min_leaf,
+        random_state=settings.seed,
+        n_jobs=-1,
+    )
+    forest.fit(table.to_numpy(), f1.argmax(1))
+    return Selector(forest, list(table.columns), [c.name for c in CANDIDATES])
+
+
+def save(selector: Selector, folder: Path, facts: dict) -> None:
+    """Write `forest.skops`, which cannot run code, and `config.json`, in a folder that replaces."""
+    with replacing(folder) as temporary:
+        temporary.mkdir(parents=True)
+        skops.io.dump(selector.forest, temporary / FOREST, compression=8, compresslevel=9)
+        config = {"columns": selector.columns, "candidates": selector.candidates}
+        write_json(temporary / CONFIG, config | facts)
+
+
+def load(folder: Path) -> tuple[Selector, dict]:
+    """A stored selector and the facts stored with it.
+
+    Raises:
+        UserError: nothing there, damaged, not only a forest, or made for other candidates.
+    """
+    config = read_json(folder / CONFIG)
+    if not config or not (folder / FOREST).is_file():
+        raise UserError(f"{shown(folder)}: no stored selection; train one: bash run.sh geometry")
+    try:
+        foreign = set(skops.io.get_untrusted_types(file=folder / FOREST)) - set(TRUSTED)
+        if foreign:
+            raise UserError(f"{shown(folder / FOREST)}: holds {min(foreign)}, not a plain forest")
+        forest = skops.io.load(folder / FOREST, trusted=TRUSTED)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{shown(folder / FOREST)}: damaged ({error}); train it again") from None
+    if config["candidates"] != [c.name for c in CANDIDATES]:
+        raise UserError(f"{shown(folder)}: was made for other candidates; train it again")
+    return Selector(forest, config["columns"], config["candidates"]), config
+
+
+def predict(
+    selector: Selector | None, shapes: dict[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Skeletons of shapes.
+
+    Args:
+        selector: None takes the best single candidate everywhere.
+        shapes: (H, W) uint8 grey by file name.
+
+    Returns:
+        skeletons, (H, W) bool, each in one 8-connected piece, never empty: a shape without pixels
+        gets its middle one; and the name of the candidate taken for each.
+    """
+    skeletons, taken = {}, {}
+    full = {name: shape for name, shape in shapes.items() if shape.any()}
+    geometries = {name: ShapeGeometry(shape) for name, shape in full.items()}
+    chosen = dict.fromkeys(full, CANDIDATES.index(PLAIN))
+    if selector and full:
+        likely = selector.probabilities(describe(list(geometries.values())), list(full))
+        chosen = dict(zip(full, likely.argmax(1)))
+    for name, shape in shapes.items():
+        skeleton = np.zeros(shape.shape, bool)
+        if name in full:
+            candidate = CANDIDATES[chosen[name]]
+            skeleton, taken[name] = geometries[name].drawing(candidate), candidate.name
+        if not skeleton.any():
+            skeleton[tuple(n // 2 for n in shape.shape)] = True
+        skeletons[name] = skeleton
+    return skeletons, taken
