@@ -11,7 +11,7 @@ import skops.io
 from sklearn.ensemble import ExtraTreesClassifier
 
 from canet.dataset import class_of
-from canet.files import UserError, read_json, replacing, shown, write_json
+from canet.files import UserError, read_json, replacing, sha256_of, shown, write_json
 from canet.geometry.candidates import CANDIDATES, PLAIN, ShapeGeometry
 from canet.geometry.features import features_of
 from canet.recipe import Selection
@@ -81,7 +81,11 @@ def save(selector: Selector, folder: Path, facts: dict) -> None:
     with replacing(folder) as temporary:
         temporary.mkdir(parents=True)
         skops.io.dump(selector.forest, temporary / FOREST, compression=8, compresslevel=9)
-        config = {"columns": selector.columns, "candidates": selector.candidates}
+        config = {
+            "columns": selector.columns,
+            "candidates": selector.candidates,
+            "sha256": sha256_of(temporary / FOREST),
+        }
         write_json(temporary / CONFIG, config | facts)
 
 
@@ -94,13 +98,12 @@ def load(folder: Path) -> tuple[Selector, dict]:
     config = read_json(folder / CONFIG)
     if not config or not (folder / FOREST).is_file():
         raise UserError(f"{shown(folder)}: no stored selection; train one: bash run.sh geometry")
-    try:
-        foreign = set(skops.io.get_untrusted_types(file=folder / FOREST)) - set(TRUSTED)
-        if foreign:
-            raise UserError(f"{shown(folder / FOREST)}: holds {min(foreign)}, not a plain forest")
-        forest = skops.io.load(folder / FOREST, trusted=TRUSTED)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{shown(folder / FOREST)}: damaged ({error}); train it again") from None
+    if config["sha256"] != sha256_of(folder / FOREST):
+        raise UserError(f"{shown(folder / FOREST)}: damaged or replaced; train it again")
+    foreign = set(skops.io.get_untrusted_types(file=folder / FOREST)) - set(TRUSTED)
+    if foreign:
+        raise UserError(f"{shown(folder / FOREST)}: holds {min(foreign)}, not a plain forest")
+    forest = skops.io.load(folder / FOREST, trusted=TRUSTED)
     if config["candidates"] != [c.name for c in CANDIDATES]:
         raise UserError(f"{shown(folder)}: was made for other candidates; train it again")
     return Selector(forest, config["columns"], config["candidates"]), config
