@@ -167,7 +167,7 @@ class ThresholdSearch(Section):
 class Selection(Section):
     """Which candidate skeleton is the label; the study tunes the forest's three settings."""
 
-    trees: Count = 500
+    trees: Count = 200
     criterion: Literal["gini", "entropy"] = "gini"
     max_features: Annotated[float, Field(gt=0, le=1)] = 0.2
     min_leaf: Count = 1

@@ -36,6 +36,7 @@ from canet.stage import commit, progress, versions
 from canet.study import ended_trials, open_study, optimize
 
 FOLDER = "fold-all"  # as for networks: trained on every labelled image
+CODE = ("outline.py", "compact.py", "graph.py", "candidates.py", "features.py", "selection.py")
 OUTPUTS = ("scores.csv", "out_of_fold.csv", "decisions.png")
 
 
@@ -143,7 +144,7 @@ def search(recipe: Recipe, examples: Examples, identity: str) -> tuple[Selection
 def identity_of(recipe: Recipe) -> str:
     """A digest of the images, the folds, the settings and the code that candidates come from."""
     folders = ImageFolders(recipe.data_root, recipe.data)
-    code = sorted(Path(selection.__file__).parent.glob("*.py"))
+    code = [Path(selection.__file__).with_name(name) for name in CODE]
     settings = recipe.selection.model_dump(mode="json")
     settings.pop("trials")
     images = list_images(folders.train_shapes)

@@ -1,13 +1,15 @@
-"""Skeletons by geometry alone: no network, no training, no torch.
+"""Skeletons by geometry alone: no network, no torch.
 
 `outline` (the border between pixels) → `compact` (the skeleton that the labels of Pixel
 SkelNetOn are made of) → `graph` (nodes, radii, branches, drawing). `medial` is the simpler
-relative on a Voronoi diagram.
+relative on a Voronoi diagram. `candidates` (the labels' masks and tolerances) → `features` →
+`selection` (a forest that chooses among them).
 
-    >>> graph = compact_skeleton(closed(shape > 0), tolerance_px=2.0)
+    >>> graph = compact_skeleton(label_mask(shape), tolerance_px=2.0)
     >>> skeleton = graph.draw(shape.shape)
 """
 
+from canet.geometry.candidates import label_mask
 from canet.geometry.compact import compact_skeleton
 from canet.geometry.graph import SkeletonGraph
 from canet.geometry.medial import salient_medial_axis
@@ -17,6 +19,7 @@ __all__ = [
     "Outline",
     "SkeletonGraph",
     "compact_skeleton",
+    "label_mask",
     "salient_medial_axis",
     "trace_outline",
 ]
