@@ -1,20 +1,30 @@
-"""Skeletons by a classical method, no network, no training: zhang_suen, lee or medial_axis.
+"""Skeletons by a method that learns nothing: thinning, a medial axis, or compact skeletons.
 
 reads   a folder of shapes
 writes  a folder of skeleton PNGs, a flat zip and a manifest, like make_submission.py
 
+zhang_suen, lee        thinning, by scikit-image
+medial_axis            ridge of the distance map, by scikit-image
+salient_medial_axis    Voronoi diagram of the outline, pruned where little outline would be lost
+compact                the geometry that the labels of Pixel SkelNetOn are made of
+
 examples:
+  python src/baseline.py compact --images photos/ --out photos_skeletons
+  python src/baseline.py compact --images photos/ --out coarse --tolerance 4 --every-piece
   python src/baseline.py zhang_suen --images input/demo/img_test_shape --out submissions/thinning
   python src/score.py submissions/thinning.zip input/demo/img_test2
 """
 
 from pathlib import Path
 
+import numpy as np
+
 from canet import stage
 from canet.classical import METHODS
 from canet.dataset import list_images
-from canet.distance import inside
-from canet.files import digest_of_files, read_grey, shown
+from canet.files import UserError, digest_of_files, read_grey, shown
+from canet.geometry import compact_skeleton
+from canet.geometry.candidates import PLAIN, label_mask
 from canet.submission import write_submission
 
 
@@ -23,19 +33,41 @@ def main() -> None:
     parser.add_argument("method", choices=sorted(METHODS))
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="shapes")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    compact = parser.add_argument_group("compact")
+    compact.add_argument(
+        "--tolerance", type=float, metavar="PX", help=f"(default: {PLAIN.tolerance_px:g})"
+    )
+    compact.add_argument(
+        "--every-piece", action="store_true", help="a skeleton in each piece, not in one alone"
+    )
     args = parser.parse_args()
+    own = args.tolerance is not None or args.every_piece
+    if own and args.method != "compact":
+        raise UserError(f"--tolerance and --every-piece are for compact; {args.method} has none")
+    tolerance = PLAIN.tolerance_px if args.tolerance is None else args.tolerance
+    if not tolerance >= 0:
+        raise UserError(f"--tolerance {tolerance}: expected 0 or more pixels")
+
+    def skeleton_of(shape: np.ndarray) -> np.ndarray:
+        if not own:
+            return METHODS[args.method](shape)
+        mask = label_mask(shape)
+        return compact_skeleton(mask, tolerance, args.every_piece).draw(shape.shape)
+
     zip_path = args.out.with_name(args.out.name.removesuffix(".zip") + ".zip")
     stage.announce(args.method, [args.images], [zip_path])
     paths, skeletons, sizes = list_images(args.images), {}, {}
     for path in stage.progress(paths, desc=args.method, unit="image"):
-        mask = inside(read_grey(path))
-        skeletons[path.name], sizes[path.name] = METHODS[args.method](mask), mask.shape
+        shape = read_grey(path)
+        skeletons[path.name], sizes[path.name] = skeleton_of(shape), shape.shape
     facts = {
         "method": args.method,
         "images": {"folder": args.images.name, "sha256": digest_of_files(paths)},
         "commit": stage.commit(),
         "versions": stage.versions(),
     }
+    if args.method == "compact":
+        facts |= {"tolerance_px": tolerance, "every_piece": args.every_piece}
     folder = write_submission(skeletons, sizes, zip_path, facts)
     print(f"   {len(skeletons)} PNGs in {shown(folder)}/, zipped: {shown(zip_path)}")
 

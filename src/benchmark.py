@@ -27,7 +27,7 @@ import numpy as np
 from canet import stage
 from canet.classical import METHODS
 from canet.dataset import ImageFolders, list_images
-from canet.distance import input_map, inside
+from canet.distance import input_map
 from canet.files import read_grey, read_json
 from canet.recipe import Input, InputKind, Postprocess
 from canet.runs import DEFAULT_THRESHOLD
@@ -86,11 +86,11 @@ def benchmark_predict(args, recipe, paths: list[Path]) -> None:
         network = build_model(recipe).to(device, memory_format=torch.channels_last).eval()
     precision = resolve_precision(recipe.train.precision, device)
     print(f"   {describe(device)}, {precision}, {recipe.model.encoder}, {len(paths)} images")
-    maps, masks = compute_maps(paths, recipe.input), [inside(read_grey(p)) for p in paths]
+    maps, shapes = compute_maps(paths, recipe.input), [read_grey(p) for p in paths]
 
     def skeletons(method: Callable[[np.ndarray], np.ndarray]) -> None:
-        for mask in masks:
-            method(mask)
+        for shape in shapes:
+            method(shape)
 
     rows = {
         f"CANet, {batch} at a time": seconds_per_image(

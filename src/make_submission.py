@@ -29,6 +29,7 @@ from canet.device import describe, pick_device, resolve_precision
 from canet.distance import inside
 from canet.files import REPOSITORY, UserError, digest_of_files, read_grey, sha256_of, shown
 from canet.geometry import selection
+from canet.geometry.candidates import plain_skeleton
 from canet.map_cache import compute_maps
 from canet.postprocess import to_skeleton
 from canet.prediction import pad_to, predict_levels
@@ -60,9 +61,11 @@ def predict_folder(
         label = f"predict {size[1]}×{size[0]}"
         levels = predict_levels(networks, maps, device, precision, batch, tta, label)
         for path, level in zip(group, levels[:, : size[0], : size[1]]):
-            mask = inside(read_grey(path))
+            shape = read_grey(path)
+            mask = inside(shape)
             warn_if_inverted(path.name, mask)
-            skeletons[path.name] = to_skeleton(level, run.threshold, mask, run.postprocess)
+            guide = plain_skeleton(shape) if run.postprocess.join == "candidates" else None
+            skeletons[path.name] = to_skeleton(level, run.threshold, mask, run.postprocess, guide)
             sizes[path.name] = size
     return skeletons, sizes
 

@@ -12,7 +12,7 @@ Euler number of their label (pieces less loops).
 examples:
   python src/score.py submissions/demo.zip input/demo/img_test2
   python src/score.py submissions/demo.zip input/demo/img_test2 --shapes input/demo/img_test_shape
-                                        adds Zhang–Suen, Lee and the medial axis of the shapes
+                                        adds thinning, medial axes and compact skeletons
   python src/score.py predictions/ labels/ --csv each.csv
 """
 
@@ -24,7 +24,6 @@ import pandas as pd
 from canet import stage
 from canet.classical import METHODS
 from canet.dataset import list_images
-from canet.distance import inside
 from canet.files import read_grey, shown, write_with
 from canet.scoring import load_labels, score_predictions, summary_table
 from canet.submission import read_submission
@@ -42,9 +41,9 @@ def main() -> None:
     scores = score_predictions(made, labels)
     rows = [(args.submission.stem, scores)]
     if args.shapes:
-        masks = {p.name: inside(read_grey(p)) for p in list_images(args.shapes)}
+        shapes = {p.name: read_grey(p) for p in list_images(args.shapes)}
         for name, method in METHODS.items():
-            made = {image: method(mask) for image, mask in masks.items()}
+            made = {image: method(shape) for image, shape in shapes.items()}
             rows.append((name, score_predictions(made, labels)))
     print(summary_table(rows).to_string(index=False, float_format="{:.4f}".format))
     if args.csv:

@@ -39,7 +39,7 @@ def test_labels_are_one_thin_piece_inside_the_closed_shape(pairs):
     for path, shape, skeleton in pairs:
         assert metrics.component_count(skeleton) == 1, path
         assert not (skeleton & ~closed(inside(shape))).any(), path
-        assert METHODS["zhang_suen"](skeleton).sum() > 0.8 * skeleton.sum(), path
+        assert METHODS["zhang_suen"](skeleton.astype(np.uint8)).sum() > 0.8 * skeleton.sum(), path
 
 
 def test_repair_leaves_no_small_hole(pairs):
@@ -60,6 +60,6 @@ def test_its_folds_leak_nothing(folders, scheme):
 
 def test_classical_methods_are_far_from_the_labels(pairs):
     """The metric forgives nothing: thinning a shape does not give its label."""
-    for method in METHODS.values():
-        f1 = [metrics.f1_score(method(inside(shape)), skeleton) for _, shape, skeleton in pairs]
+    for name in ("zhang_suen", "lee", "medial_axis"):
+        f1 = [metrics.f1_score(METHODS[name](shape), skeleton) for _, shape, skeleton in pairs]
         assert 0.2 < np.mean(f1) < 0.8

@@ -75,10 +75,10 @@ def noisy_images(n: int = 6, size: int = 64) -> OutOfFold:
     skeletons[:, size // 2, 8:56] = True
     p = np.where(skeletons, 0.6, 0.2) + rng.normal(0, 0.12, skeletons.shape)
     p[:, 5:7, 5] = 0.95
-    masks = np.zeros_like(skeletons)
-    masks[:, 3:60, 3:60] = True
+    shapes = np.zeros(skeletons.shape, np.uint8)
+    shapes[:, 3:60, 3:60] = 255
     return OutOfFold(
-        [f"line-{i}.png" for i in range(n)], quantize(np.clip(p, 0, 1)), skeletons, masks
+        [f"line-{i}.png" for i in range(n)], quantize(np.clip(p, 0, 1)), skeletons, shapes
     )
 
 

@@ -16,7 +16,6 @@ import pandas as pd
 from canet import pictures
 from canet.classical import METHODS
 from canet.dataset import ImageFolders, list_images, read_skeleton
-from canet.distance import inside
 from canet.files import (
     UserError,
     digest_of,
@@ -214,7 +213,7 @@ def write_scores(run: Path, examples: Examples, likely: np.ndarray) -> None:
     made["oracle: and ties"] = [healed(p, label) for p, label in zip(best, examples.labels)]
     for name, method in METHODS.items():
         shapes = progress(examples.geometries, desc=name, unit="image", leave=False, delay=2)
-        made[name] = [method(inside(g.shape)) for g in shapes]
+        made[name] = [method(g.shape) for g in shapes]
     rows = []
     for name, predictions in made.items():
         scores = [score_image(p, label) for p, label in zip(predictions, examples.labels)]

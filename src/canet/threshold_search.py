@@ -8,6 +8,7 @@ thresholding, unless the recipe names switches that are: those are kept, and the
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from canet.files import (
     write_json,
     write_with,
 )
+from canet.geometry.candidates import plain_skeleton
 from canet.metrics import (
     Score,
     f1_score,
@@ -41,7 +43,7 @@ from canet.recipe import Postprocess, Recipe
 from canet.runs import finished_folds, require_same_experiment
 from canet.stage import commit, progress
 from canet.study import ended_trials, open_study, optimize
-from canet.switches import named_switches, starts, suggest
+from canet.switches import SPACE, SPURS, named_switches, starts, suggest
 
 TOLERANCE = 0.0005  # how far below the sweep the study may end
 SWEEP_STEP = 4  # where post-processing forbids histograms, every 4th threshold is tried,
@@ -52,7 +54,7 @@ OUTPUTS = ("threshold.png", "scores.csv", "out_of_fold.csv")
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Held-out images of all trained folds: levels uint8, the others bool, (N, H, W).
+    """Held-out images of all trained folds: levels and shapes uint8, skeletons bool, (N, H, W).
 
     `guides` are candidate skeletons, for `postprocess.join` = `candidates`.
     """
@@ -60,8 +62,17 @@ class OutOfFold:
     names: list[str]
     levels: np.ndarray
     skeletons: np.ndarray
-    masks: np.ndarray
-    guides: np.ndarray | None = None
+    shapes: np.ndarray
+
+    @cached_property
+    def masks(self) -> np.ndarray:
+        """(N, H, W) bool, True inside the shape."""
+        return inside(self.shapes)
+
+    @cached_property
+    def guides(self) -> np.ndarray:
+        """(N, H, W) bool: a skeleton by geometry for each shape, to join pieces along."""
+        return np.stack([plain_skeleton(shape) for shape in self.shapes])
 
 
 def held_out_files(recipe: Recipe) -> list[Path]:
@@ -71,7 +82,7 @@ def held_out_files(recipe: Recipe) -> list[Path]:
 
 
 def load_out_of_fold(recipe: Recipe) -> OutOfFold:
-    """All held-out probabilities of a run with labels and masks.
+    """All held-out probabilities of a run with labels and shapes.
 
     Raises:
         UserError: no fold is trained, or an image is held out twice.
@@ -92,13 +103,13 @@ def load_out_of_fold(recipe: Recipe) -> OutOfFold:
         names,
         np.concatenate([part["levels"] for part in parts]),
         np.stack([read_skeleton(folders.train_skeletons / n) for n in names]),
-        np.stack([inside(read_grey(folders.train_shapes / n)) for n in names]),
+        np.stack([read_grey(folders.train_shapes / n) for n in names]),
     )
 
 
 def skeleton_of(images: OutOfFold, i: int, threshold: float, settings: Postprocess) -> np.ndarray:
     """The predicted skeleton of one held-out image, (H, W) bool."""
-    guide = None if images.guides is None else images.guides[i]
+    guide = images.guides[i] if settings.join == "candidates" else None
     return to_skeleton(images.levels[i], threshold, images.masks[i], settings, guide)
 
 
@@ -172,6 +183,7 @@ def identity_of_search(recipe: Recipe) -> str:
             settings,
             recipe.settings("postprocess"),
             named_switches(recipe),
+            [SPACE, SPURS],
             digest_of_files(files),
             digest_of_files(labels),
         ]
@@ -315,8 +327,8 @@ def write_scores(recipe: Recipe, images: OutOfFold, result: dict) -> dict:
         "CANet_plain": scores_of(images, result["threshold_without_postprocessing"], plain),
     }
     for name, method in METHODS.items():
-        masks = progress(images.masks, desc=name, unit="image", leave=False, delay=2)
-        scores[name] = [score_image(method(m), s) for m, s in zip(masks, images.skeletons)]
+        shapes = progress(images.shapes, desc=name, unit="image", leave=False, delay=2)
+        scores[name] = [score_image(method(x), s) for x, s in zip(shapes, images.skeletons)]
     rows = {name: summarize(figures) for name, figures in scores.items()}
     each = [{"image": n} | asdict(s) for n, s in zip(images.names, scores["CANet"])]
     _write_csv(recipe.run_folder / "out_of_fold.csv", pd.DataFrame(each))
