@@ -14,15 +14,15 @@ product and comparison is done in the order that gives the authors' drawings.
 
 import cv2
 import numpy as np
-from numba import njit
 
 from canet.geometry.graph import SkeletonGraph
+from canet.geometry.kernel import compiled
 from canet.geometry.outline import Outline, trace_outline
 
 TINY = np.finfo(np.float64).tiny
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _reflect(a, k):
     """Householder reflection that clears column k of a (3, 3) matrix below its diagonal."""
     head = a[k, k]
@@ -48,7 +48,7 @@ def _reflect(a, k):
             a[i, j] -= (tau * a[i, k]) * dot
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _centre(points, p, q, third):
     """Centre of the circle through three points.
 
@@ -75,7 +75,7 @@ def _centre(points, p, q, third):
     return (second, first) if swapped else (first, second)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _next_met(points, alive, p, q, cx, cy):
     """The point that a circle through p and q meets first, or −1.
 
@@ -100,7 +100,7 @@ def _next_met(points, alive, p, q, cx, cy):
     return best
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _touched(points, alive, cx, cy, found, angle):
     """Radius of the circle at (cx, cy) and the number of points it touches, by their angle.
 
@@ -131,7 +131,7 @@ def _touched(points, alive, cx, cy, found, angle):
     return np.float64(radius), count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _climb(points, alive, following, first, found, angle):
     """From the outline at `first` to a local maximum of the radius: x, y, or nan."""
     p = following[first]
@@ -163,7 +163,7 @@ def _climb(points, alive, following, first, found, angle):
     return cx, cy
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _close(points, following, alive, p, q, cx, cy, reach):
     """Erase what lies between p and q if all of it is within `reach` of the centre.
 
@@ -186,7 +186,7 @@ def _close(points, following, alive, p, q, cx, cy, reach):
     return depth
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _meeting(open_p, open_q, is_open, head, tail, p, q):
     """The open direction that looks from q to p, where another walk stands; −1 for none."""
     for j in range(head, tail):
@@ -195,7 +195,7 @@ def _meeting(open_p, open_q, is_open, head, tail, p, q):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _walk(points, following, chain, place, length, tolerance):  # noqa: C901 (one state)
     """The skeleton's nodes (x, y, radius, arc, chord, parent) and the edges that close loops."""
     n = len(points)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from canet.geometry.kernel import compiled
 
 # Bucket counts of a chained hash table that doubles to the next prime of its list.
 BUCKETS = (13, 29, 59, 127, 257, 541, 1109, 2357, 5087, 10273, 20753, 42043, 85229, 172933)
@@ -38,7 +39,7 @@ class Outline:
         return len(self.points)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cracks(mask, count):
     """The sides of pixels on the border: start, end (x, y), and which leave a corner."""
     height, width = mask.shape
@@ -59,7 +60,7 @@ def _cracks(mask, count):
     return start, end, leaving
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _successors(start, end, leaving):
     """Each side's successor on its chain."""
     after = np.empty(len(start), np.int64)
@@ -73,7 +74,7 @@ def _successors(start, end, leaving):
     return after
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _chains(after, first_of_row):
     """Sides in the order of their chains, each chain from its first side; chain and place."""
     n = len(after)

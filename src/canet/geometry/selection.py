@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import skops.io
 from sklearn.ensemble import ExtraTreesClassifier
 
 from canet.dataset import class_of
@@ -78,6 +77,8 @@ def fit(
 
 def save(selector: Selector, folder: Path, facts: dict) -> None:
     """Write `forest.skops`, which cannot run code, and `config.json`, in a folder that replaces."""
+    import skops.io  # here, since networks are predicted where it is not installed
+
     with replacing(folder) as temporary:
         temporary.mkdir(parents=True)
         skops.io.dump(selector.forest, temporary / FOREST, compression=8, compresslevel=9)
@@ -95,6 +96,8 @@ def load(folder: Path) -> tuple[Selector, dict]:
     Raises:
         UserError: nothing there, damaged, not only a forest, or made for other candidates.
     """
+    import skops.io
+
     config = read_json(folder / CONFIG)
     if not config or not (folder / FOREST).is_file():
         raise UserError(f"{shown(folder)}: no stored selection; train one: bash run.sh geometry")
