@@ -194,3 +194,12 @@ def test_geometry_from_data_to_submission(data_root, overrides, tmp_path):
         assert (read_grey(path) == read_grey(tmp_path / "again" / path.name)).all()
     refused = script("make_submission", *words, "--tta")
     assert refused.returncode == 1 and "--tta is for networks" in refused.stderr
+
+
+def test_what_is_shipped_works_without_any_training(data_root, tmp_path):
+    shapes = str(data_root / "img_test_shape")
+    words = ("--run", "weights/geometry", "--images", shapes, "--out", str(tmp_path / "mine"))
+    done = script("make_submission", *words, check=True)
+    assert "geometry: 5 candidates" in done.stdout
+    for path in (tmp_path / "mine").iterdir():
+        assert component_count(read_grey(path) > 0) == 1
