@@ -5,4 +5,7 @@ skeletons on disk; `demo` generates some) → `folds` → `distance` (the networ
 `map_cache` → `samples` → `augment` → `network` + `losses` → `fitting` (the loop) → `training` (a
 fold; `loss_search` before it) → `prediction` → `postprocess` + `threshold_search` →
 `submission`, judged by `metrics` and `scoring`, beside `classical`.
+
+Without a network: `geometry` (compact skeletons, candidates, a forest that chooses) →
+`selection_training` → `submission`.
 """
