@@ -19,7 +19,6 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import cv2
 import numpy as np
@@ -27,12 +26,14 @@ import numpy as np
 from canet import stage
 from canet.classical import METHODS
 from canet.dataset import ImageFolders, list_images
-from canet.distance import input_map
 from canet.files import read_grey, read_json
-from canet.recipe import Input, InputKind, Postprocess
+from canet.input_kinds import PLANES
+from canet.inputs import input_map
+from canet.recipe import Input, Postprocess
 from canet.runs import DEFAULT_THRESHOLD
 
 ROUNDS = 5
+JOINED = ("shape+distance+edge", "repaired_distance+candidates", "candidates+radius+offset")
 
 
 def seconds_per_image(work: Callable[[], None], count: int) -> float:
@@ -53,11 +54,11 @@ def print_table(rows: dict[str, float], reference: str) -> None:
 
 
 def benchmark_maps(paths: list[Path]) -> None:
-    """Every input kind on one core, against reading and decoding the same files."""
+    """Every plane and some kinds on one core, against reading and decoding the same files."""
     cv2.setNumThreads(1)
     shapes = [read_grey(p) for p in paths]
     rows = {"read and decode": seconds_per_image(lambda: [read_grey(p) for p in paths], len(paths))}
-    for kind in get_args(InputKind):
+    for kind in [*PLANES, *JOINED]:
         settings = Input(kind=kind)
 
         def work(settings: Input = settings) -> None:

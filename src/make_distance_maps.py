@@ -3,12 +3,15 @@
 reads   the shapes of the data set
 writes  cache/maps/DATASET/FOLDER/KIND.npy with a checksum beside it
 
-Kinds (input.kind): shape, distance, repaired_distance (holes up to input.max_hole_px filled
-first), soft_distance, shape+distance, shape+distance+edge. Built from shape > 0.
+Kinds (input.kind) are planes joined by +. From shape > 0: shape, distance, repaired_distance (holes
+up to input.max_hole_px filled first), soft_distance, edge. From its compact skeletons: candidates
+(drawn at the tolerances 1.05, 2 and 3), raw_candidates (of the other mask: 1.05, 2), salience,
+radius, offset (where the skeleton is, seen from each pixel).
 
 examples:
   python src/make_distance_maps.py --recipe cpu
   python src/make_distance_maps.py --recipe cpu --set input.kind=shape+distance+edge
+  python src/make_distance_maps.py --recipe cpu --set input.kind=repaired_distance+candidates
 """
 
 from canet import stage

@@ -30,6 +30,7 @@ from canet.distance import inside
 from canet.files import REPOSITORY, UserError, digest_of_files, read_grey, sha256_of, shown
 from canet.geometry import selection
 from canet.geometry.candidates import plain_skeleton
+from canet.input_kinds import vectors_of
 from canet.map_cache import compute_maps
 from canet.postprocess import to_skeleton
 from canet.prediction import pad_to, predict_levels
@@ -59,7 +60,8 @@ def predict_folder(
         stride = max(n.encoder.output_stride for n in networks)
         maps = pad_to(compute_maps(group, settings), stride)
         label = f"predict {size[1]}×{size[0]}"
-        levels = predict_levels(networks, maps, device, precision, batch, tta, label)
+        vectors = vectors_of(settings.kind)
+        levels = predict_levels(networks, maps, device, precision, batch, tta, label, vectors)
         for path, level in zip(group, levels[:, : size[0], : size[1]]):
             shape = read_grey(path)
             mask = inside(shape)

@@ -1,12 +1,12 @@
-from typing import get_args
-
 import numpy as np
 import pytest
 
-from canet import distance, map_cache
+from canet import map_cache
 from canet.dataset import list_images
 from canet.files import UserError, read_grey, write_png
-from canet.recipe import Input, InputKind
+from canet.input_kinds import PLANES, channels_of
+from canet.inputs import input_map
+from canet.recipe import Input
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def count_computations(monkeypatch) -> list:
     return calls
 
 
-@pytest.mark.parametrize("kind", get_args(InputKind))
+@pytest.mark.parametrize("kind", [*PLANES, "repaired_distance+candidates+offset"])
 def test_maps_are_those_of_the_shapes_in_order(shapes, tmp_path, kind):
     maps = map_cache.load_maps(shapes, Input(kind=kind), tmp_path / "cache")
-    assert maps.shape == (3, distance.channels_of(kind), 32, 32) and maps.dtype == np.float32
+    assert maps.shape == (3, channels_of(kind), 32, 32) and maps.dtype == np.float32
     for path, found in zip(list_images(shapes), maps):
-        np.testing.assert_array_equal(found, distance.input_map(read_grey(path), Input(kind=kind)))
+        np.testing.assert_array_equal(found, input_map(read_grey(path), Input(kind=kind)))
 
 
 def test_computed_once(shapes, tmp_path, monkeypatch):
@@ -53,6 +53,20 @@ def test_a_flipped_byte_is_noticed_and_mended(shapes, tmp_path, capsys):
     assert "rebuilt" in capsys.readouterr().out
 
 
+def test_changed_code_is_noticed(shapes, tmp_path, monkeypatch):
+    calls = count_computations(monkeypatch)
+    map_cache.load_maps(shapes, Input(), tmp_path / "cache")
+    for path in list(map_cache.CODE):
+        changed = tmp_path / path.name
+        changed.write_text(path.read_text() + "# changed\n")
+        others = [changed if p == path else p for p in map_cache.CODE]
+        monkeypatch.setattr(map_cache, "CODE", others)
+        map_cache.load_maps(shapes, Input(), tmp_path / "cache")
+    names = {p.name for p in map_cache.CODE}
+    assert names >= {"compact.py", "planes.py", "inputs.py", "distance.py"}
+    assert len(calls) == 1 + len(map_cache.CODE)
+
+
 def test_a_changed_shape_is_noticed(shapes, tmp_path):
     cache = tmp_path / "cache"
     before = np.array(map_cache.load_maps(shapes, Input(), cache))
@@ -70,6 +84,8 @@ def test_hole_sizes_do_not_share_a_cache(shapes, tmp_path):
     repaired = map_cache.load_maps(shapes, Input(max_hole_px=4), tmp_path / "cache")
     kept = map_cache.load_maps(shapes, Input(max_hole_px=3), tmp_path / "cache")
     assert repaired[0, 0, 10, 10] > 0 and kept[0, 0, 10, 10] == 0
+    both = [Input(kind="repaired_distance+radius", max_hole_px=k) for k in (3, 4)]
+    assert len({map_cache.cache_path(shapes, k, tmp_path) for k in both}) == 2
 
 
 def test_sizes_must_agree(shapes):

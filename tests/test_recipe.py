@@ -36,6 +36,27 @@ def test_misspelt_key_names_the_nearest(override, hint):
         recipe.load("cpu", [override])
 
 
+def test_input_kinds_combine_freely():
+    kind = "repaired_distance+candidates+offset"
+    assert recipe.load("cpu", [f"input.kind={kind}"]).input.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("shape+ofset", "no plane 'ofset', did you mean offset"),
+        ("xyz", "no plane 'xyz'; join any of shape, distance, .* offset by +"),
+        ("shape+", "no plane ''"),
+        ("shape+edge+shape", "shape is there twice"),
+        ("[shape]", "valid string"),
+    ],
+)
+def test_a_wrong_input_kind_names_the_planes(kind, message):
+    with pytest.raises(UserError, match=message) as error:
+        recipe.load("cpu", [f"input.kind={kind}"])
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -12,7 +12,46 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from canet.input_kinds import turn_vectors
 from canet.recipe import Augment
+
+# Elements of the square's symmetry group as quarter turns counter-clockwise after a flip.
+ELEMENTS = {
+    "e": (0, False),
+    "r90": (1, False),
+    "r180": (2, False),
+    "r270": (3, False),
+    "h": (0, True),
+    "t": (1, True),
+    "v": (2, True),
+    "hvt": (3, True),
+}
+
+
+class VectorD4(A.D4):
+    """`A.D4` of images (H, W, C) of which some channels are vectors and turn too.
+
+    Args:
+        vectors: see `input_kinds.vectors_of`.
+        p: probability.
+    """
+
+    class InitSchema(A.D4.InitSchema):
+        vectors: tuple[int, ...]
+
+    def __init__(self, vectors: tuple[int, ...], p: float = 1):
+        super().__init__(p=p)
+        self.vectors = vectors
+
+    def apply(self, img: np.ndarray, group_element: str, **params) -> np.ndarray:
+        moved = super().apply(img, group_element, **params)
+        if self.vectors:
+            moved = moved.copy()  # a turned image may be a view of the cache
+            turn_vectors(moved.transpose(2, 0, 1), self.vectors, *ELEMENTS[group_element])
+        return moved
+
+    def apply_to_mask(self, mask: np.ndarray, group_element: str, **params) -> np.ndarray:
+        return super().apply(mask, group_element, **params)
 
 
 def random_seed(*parts: int) -> int:
@@ -20,14 +59,18 @@ def random_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-def build_transform(settings: Augment) -> A.Compose:
+def build_transform(settings: Augment, vectors: tuple[int, ...] = ()) -> A.Compose:
     """The recipe's augmentation: exact pixel moves only, nothing is interpolated.
+
+    Args:
+        settings: the recipe's `augment` section.
+        vectors: see `input_kinds.vectors_of`.
 
     Source: flips, quarter turns and shifts as in Nguyen, 2021, whom the paper follows.
     """
     steps = []
     if settings.flips_and_turns:
-        steps.append(A.D4(p=1))
+        steps.append(VectorD4(vectors, p=1))
     if settings.crop_px:
         steps.append(A.CropNonEmptyMaskIfExists(settings.crop_px, settings.crop_px, p=1))
     if settings.shift_px:
@@ -51,13 +94,19 @@ class SkeletonDataset(Dataset):
         skeletons: (N, H, W) uint8 of 0 and 1.
         augment: None gives the images as they are.
         seed: of the augmentation.
+        vectors: the channels at which vectors start, see `input_kinds.vectors_of`.
     """
 
     def __init__(
-        self, maps: np.ndarray, skeletons: np.ndarray, augment: Augment | None = None, seed: int = 0
+        self,
+        maps: np.ndarray,
+        skeletons: np.ndarray,
+        augment: Augment | None = None,
+        seed: int = 0,
+        vectors: tuple[int, ...] = (),
     ):
         self.maps, self.skeletons, self.seed = maps, skeletons, seed
-        self.transform = build_transform(augment) if augment else None
+        self.transform = build_transform(augment, vectors) if augment else None
 
     def __len__(self) -> int:
         return len(self.maps)

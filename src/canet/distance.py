@@ -1,12 +1,10 @@
-"""What the network sees: distance maps and their kin, built from `shape > 0`.
+"""Masks, distance maps and their kin, built from `shape > 0`.
 
-Every kind turns and flips with its shape exactly, so augmentation may act on cached maps.
+Every map turns and flips with its shape exactly, so augmentation may act on cached ones.
 """
 
 import cv2
 import numpy as np
-
-from canet.recipe import Input
 
 # Distances are divided by this: half of the real shapes have their largest radius below it.
 SCALE_PX = 32.0
@@ -14,18 +12,13 @@ SOFT_TEMPERATURE_PX = 1.0
 SOFT_RADIUS_PX = 3
 
 
-def channels_of(kind: str) -> int:
-    """Number of channels of an input kind: its parts are joined by `+`."""
-    return kind.count("+") + 1
-
-
 def inside(shape: np.ndarray) -> np.ndarray:
-    """(H, W) uint8 grey → (H, W) bool. The labels were made from `shape > 0`, edges included."""
+    """(H, W) uint8 grey → (H, W) bool: all grey, edges included. Labels leave out the faintest."""
     return shape > 0
 
 
 def closed(mask: np.ndarray) -> np.ndarray:
-    """A 3×3 closing, (H, W) bool → the same: the mask that the real labels were made on."""
+    """A 3×3 closing, (H, W) bool → the same. The real labels were made on closed masks."""
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
 
 
@@ -119,29 +112,3 @@ def edge_map(mask: np.ndarray) -> np.ndarray:
             found = cv2.Canny(view, 100, 200) > 0
             edges |= np.rot90(found[:, ::-1] if flip else found, -turns)
     return edges.astype(np.float32)
-
-
-def input_map(shape: np.ndarray, settings: Input) -> np.ndarray:
-    """The network's input for one shape.
-
-    Args:
-        shape: (H, W) uint8 grey.
-        settings: the recipe's `input` section.
-
-    Returns:
-        (C, H, W) float32; distances in units of 32 px, shape and edges 0 to 1.
-    """
-    mask = inside(shape)
-    planes = [PLANES[name](mask, settings) for name in settings.kind.split("+")]
-    return np.stack(planes).astype(np.float32, copy=False)
-
-
-PLANES = {
-    "shape": lambda mask, _: mask,
-    "distance": lambda mask, _: distance_map(mask) / SCALE_PX,
-    "repaired_distance": lambda mask, settings: (
-        distance_map(fill_holes(mask, settings.max_hole_px)) / SCALE_PX
-    ),
-    "soft_distance": lambda mask, _: soft_distance_map(mask) / SCALE_PX,
-    "edge": lambda mask, _: edge_map(mask),
-}

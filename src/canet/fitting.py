@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from canet.augment import EpochSampler, SkeletonDataset, random_seed
 from canet.device import autocast, loader_workers, resolve_precision
-from canet.distance import channels_of
 from canet.files import UserError, shown, write_with
+from canet.input_kinds import channels_of, vectors_of
 from canet.losses import SkeletonLoss
 from canet.metrics import best_threshold
 from canet.network import CANet
@@ -168,7 +168,13 @@ class Fitting:
         self.sampler = EpochSampler(len(self.train), r.train.batch, r.train.seed)
         workers = loader_workers(r.machine, self.device)
         self.loader = DataLoader(
-            SkeletonDataset(self.train.maps, self.train.skeletons, r.augment, r.train.seed),
+            SkeletonDataset(
+                self.train.maps,
+                self.train.skeletons,
+                r.augment,
+                r.train.seed,
+                vectors_of(r.input.kind),
+            ),
             batch_size=r.train.batch,
             sampler=self.sampler,
             num_workers=workers,

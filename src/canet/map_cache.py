@@ -5,18 +5,21 @@ from pathlib import Path
 
 import numpy as np
 
-from canet import distance
+from canet import distance, geometry, inputs
 from canet.dataset import list_images
-from canet.files import UserError, digest_of_files, read_grey, replacing, sha256_of, shown
+from canet.files import UserError, digest_of_files, read_grey, replacing, shown
+from canet.geometry import planes
+from canet.input_kinds import channels_of
 from canet.recipe import Input
 from canet.stage import Stamp, progress
+
+CODE = [Path(distance.__file__), Path(inputs.__file__), *geometry.CODE, Path(planes.__file__)]
 
 
 def cache_path(folder: Path, settings: Input, cache: Path) -> Path:
     """Where the maps of a folder are kept; holes of another size are another file."""
-    kind = settings.kind
-    if kind == "repaired_distance":
-        kind += f"_{settings.max_hole_px}px"
+    repaired = "repaired_distance"
+    kind = settings.kind.replace(repaired, f"{repaired}_{settings.max_hole_px}px")
     return cache / "maps" / folder.parent.name / folder.name / f"{kind}.npy"
 
 
@@ -26,7 +29,7 @@ def stamp_of(folder: Path, settings: Input, cache: Path) -> Stamp:
     depends = {
         "shapes": digest_of_files(list_images(folder)),
         "input": settings.model_dump(),
-        "code": sha256_of(Path(distance.__file__)),
+        "code": digest_of_files(CODE),
     }
     return Stamp(path.with_suffix(".json"), depends, [path])
 
@@ -46,7 +49,7 @@ def compute_maps(paths: list[Path], settings: Input, quiet: bool = False) -> np.
         UserError: a file is unreadable or of another size than the first.
     """
     height, width = read_grey(paths[0]).shape
-    maps = np.empty((len(paths), distance.channels_of(settings.kind), height, width), np.float32)
+    maps = np.empty((len(paths), channels_of(settings.kind), height, width), np.float32)
 
     def fill(i: int) -> None:
         shape = read_grey(paths[i])
@@ -55,7 +58,7 @@ def compute_maps(paths: list[Path], settings: Input, quiet: bool = False) -> np.
                 f"{shown(paths[i])}: is {shape.shape[1]}×{shape.shape[0]}, the others "
                 f"{width}×{height}; bring all to one size"
             )
-        maps[i] = distance.input_map(shape, settings)
+        maps[i] = inputs.input_map(shape, settings)
 
     with ThreadPoolExecutor() as pool:  # OpenCV decodes and transforms outside Python's lock
         done = pool.map(fill, range(len(paths)))

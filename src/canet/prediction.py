@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from canet.device import autocast
+from canet.input_kinds import turn_vectors
 from canet.metrics import quantize
 from canet.stage import progress
 
@@ -16,26 +17,34 @@ def views(tta: bool) -> list[tuple[int, bool]]:
     return [(t, f) for f in (False, True) for t in range(4)] if tta else [(0, False)]
 
 
-def to_view(x: torch.Tensor, turns: int, flip: bool) -> torch.Tensor:
-    """Flip, then turn (B, C, H, W) counter-clockwise."""
-    return torch.rot90(x.flip(-1) if flip else x, turns, (-2, -1))
+def to_view(x: torch.Tensor, turns: int, flip: bool, vectors: tuple[int, ...] = ()) -> torch.Tensor:
+    """Flip, then turn (B, C, H, W) counter-clockwise, vectors too (`input_kinds.vectors_of`)."""
+    x = torch.rot90(x.flip(-1) if flip else x, turns, (-2, -1))
+    if vectors:
+        x = x.clone()
+        turn_vectors(x, vectors, turns, flip)
+    return x
 
 
 def from_view(x: torch.Tensor, turns: int, flip: bool) -> torch.Tensor:
-    """Undo `to_view`."""
+    """Undo `to_view` of what has no vectors."""
     x = torch.rot90(x, -turns, (-2, -1))
     return x.flip(-1) if flip else x
 
 
 @torch.inference_mode()
 def probabilities(
-    models: Sequence[nn.Module], x: torch.Tensor, precision: str, tta: bool = False
+    models: Sequence[nn.Module],
+    x: torch.Tensor,
+    precision: str,
+    tta: bool = False,
+    vectors: tuple[int, ...] = (),
 ) -> torch.Tensor:
     """Mean probability over models and views, (B, C, H, W) → (B, 1, H, W) float32."""
     total, chosen = 0, views(tta)
     for model in models:
         for turns, flip in chosen:
-            view = to_view(x, turns, flip).contiguous(memory_format=torch.channels_last)
+            view = to_view(x, turns, flip, vectors).contiguous(memory_format=torch.channels_last)
             with autocast(precision, x.device):
                 logits = model(view)
             total = total + from_view(logits.float().sigmoid(), turns, flip)
@@ -50,6 +59,7 @@ def predict_levels(
     batch: int,
     tta: bool = False,
     label: str | None = None,
+    vectors: tuple[int, ...] = (),
 ) -> np.ndarray:
     """Probabilities of many images, as uint8 levels (see `metrics.quantize`).
 
@@ -61,6 +71,7 @@ def predict_levels(
         batch: images at once.
         tta: average over the eight flips and turns.
         label: of the progress bar; None shows none.
+        vectors: the channels at which vectors start, see `input_kinds.vectors_of`.
 
     Returns:
         (N, H, W) uint8.
@@ -71,7 +82,7 @@ def predict_levels(
     with progress(total=len(maps), desc=label, unit="image", disable=label is None) as bar:
         for first in range(0, len(maps), batch):
             x = torch.from_numpy(np.ascontiguousarray(maps[first : first + batch])).to(device)
-            p = probabilities(models, x, precision, tta)
+            p = probabilities(models, x, precision, tta, vectors)
             levels[first : first + batch] = quantize(p[:, 0].cpu().numpy())
             bar.update(len(x))
     return levels

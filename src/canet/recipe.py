@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from canet.files import REPOSITORY, UserError, digest_of, shown
+from canet.input_kinds import problem_of
 
 PIPELINES = REPOSITORY / "pipelines"
 LONGEST_RUN_NAME = 80
@@ -64,19 +66,17 @@ class Folds(Section):
     twin_similarity: Share = Field(0.93, description="aligned overlap above which images are twins")
 
 
-InputKind = Literal[
-    "shape",
-    "distance",
-    "repaired_distance",
-    "soft_distance",
-    "shape+distance",
-    "shape+distance+edge",
-]
-
-
 class Input(Section):
-    kind: InputKind = "repaired_distance"
+    kind: str = Field("repaired_distance", description="planes of `input_kinds`, joined by +")
     max_hole_px: int = Field(25, ge=0, description="holes up to this area are repaired")
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        problem = problem_of(kind)
+        if problem:  # in braces a message would be a template
+            raise PydanticCustomError("input_kind", "{problem}", {"problem": problem})
+        return kind
 
 
 class Model(Section):

@@ -28,6 +28,7 @@ from canet.files import (
 )
 from canet.fitting import Fitting, State, Watch, start
 from canet.folds import folds_path, require_folds
+from canet.input_kinds import shown_channel
 from canet.metrics import best_threshold
 from canet.model_folder import save_model
 from canet.recipe import Loss, Recipe
@@ -227,9 +228,9 @@ def _finish(fitting: Fitting, state: State, folder: Path, origin: dict) -> None:
         threshold, _ = best_threshold(levels, held_out.skeletons.astype(bool))
         arrays = {"names": np.array(held_out.names), "levels": levels}
         write_with(folder / "held_out.npz", lambda t: _save_arrays(t, arrays))
-        first_distance = held_out.maps[:, min(1, held_out.maps.shape[1] - 1)]
+        shown_maps = held_out.maps[:, shown_channel(recipe.input.kind)]
         skeletons, panel = held_out.skeletons > 0, folder / "panel.png"
-        pictures.draw_panel(first_distance, skeletons, levels, threshold, held_out.names, panel)
+        pictures.draw_panel(shown_maps, skeletons, levels, threshold, held_out.names, panel)
     facts = origin | {
         "recipe": recipe.stored(),
         "trained_on": digest_of(fitting.train.names),
