@@ -5,11 +5,12 @@ import optuna
 from canet.recipe import Postprocess, Recipe
 
 # `per_shape` is left to who wants it: labels are one piece, so it could win by chance only.
-# A range is a tuple, a choice a list; part of a search's identity.
+# A range is a tuple, a choice a list; part of a search's identity. Joining along candidates is left
+# to who asks for it: they know how the labels were made, which is not the network's doing.
 SPACE = {
     "min_component_px": (0, 20),
     "components": ["any", "one"],
-    "join": ["drop", "path", "candidates"],
+    "join": ["drop", "path"],
     "thin": [False, True],
 }
 SPURS = {"spur_px": (2, 20), "spur_radii": (0.1, 1.5)}
