@@ -12,9 +12,9 @@ examples:
 
 from pathlib import Path
 
-from canet import demo, stage
+from canet import demo, distance, geometry, stage
 from canet.dataset import ImageFolders
-from canet.files import UserError, remove, sha256_of, shown, write_png, write_with
+from canet.files import UserError, digest_of_files, remove, shown, write_png, write_with
 from canet.submission import encode
 
 
@@ -57,7 +57,8 @@ def main() -> None:
     test_skeletons = folders.test_skeletons or folders.root / "img_test2"
     outputs = [f / n for f in (folders.train_shapes, folders.train_skeletons) for n in train]
     outputs += [f / n for f in (folders.test_shapes, test_skeletons) for n in test]
-    settings = {"demo": recipe.settings("demo"), "code": sha256_of(Path(demo.__file__))}
+    code = [Path(demo.__file__), Path(distance.__file__), *geometry.CODE]
+    settings = {"demo": recipe.settings("demo"), "code": digest_of_files(code)}
     stamp = stage.Stamp(root_stamp, settings, outputs)
     if stage.skip(stamp, args.force):
         return

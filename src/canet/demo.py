@@ -2,8 +2,8 @@
 
 A class is a plan: limbs (curves whose radius varies along them) and straight-sided panels, with
 random proportions and pose. The plan's union is rounded, its outline made slightly uneven, and
-drawn with antialiasing. The skeleton is found much as the real labels were: it is the medial axis
-of the outline, less every branch whose stretch of outline sticks out by a few pixels only.
+drawn with antialiasing. The skeleton is made as the real labels are: it is the compact skeleton of
+the closed shape at a tolerance of 2 px, the most frequent one there (`geometry.candidates`).
 """
 
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 from scipy.ndimage import uniform_filter1d
-from scipy.spatial import Voronoi
+
+from canet.geometry.candidates import plain_skeleton
 
 SIZE = 256  # side of an image, px
 FINE = 2  # outlines are traced on a grid this many times finer than the image
-TOLERANCE_PX = 4.0  # 2 * epsilon of the compact skeleton, epsilon = 2 px
 TWIN_SHARE = 0.15
 PINHOLE_SHARE = 0.12
 BLOCKY_SHARE = 0.25
@@ -315,74 +315,6 @@ def _render(outlines: list[np.ndarray], blocks: int | None) -> np.ndarray:
     return cv2.resize(canvas, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
-def _protrusion(
-    centre: np.ndarray, pair: np.ndarray, sites: np.ndarray, ring: np.ndarray
-) -> np.ndarray:
-    """How far the outline beyond each Voronoi edge sticks out of the disc at that edge.
-
-    Args:
-        centre: (E, 2) middle of each edge, px.
-        pair: (E, 2) int, the two outline points that the edge lies between.
-        sites: (N, 2) outline points, px, ordered along each outline.
-        ring: (N,) int, the outline that each point belongs to.
-
-    Returns:
-        (E,) px, for the arc of outline that sticks out less; infinite between two outlines.
-    """
-    dx, dy = (sites - centre[:, None]).astype(np.float32).transpose(2, 0, 1)
-    distance = np.hypot(dx, dy)  # (E, N)
-    first, last = np.sort(pair, axis=1).T[:, :, None]
-    index = np.arange(len(sites))[None]
-    between = (index > first) & (index < last)
-    same = ring[None] == ring[first]
-    inner = np.where(between, distance, 0).max(1)
-    outer = np.where(same & ~between, distance, 0).max(1)
-    radius = np.linalg.norm(sites[pair[:, 0]] - centre, axis=1)
-    return np.where(ring[pair[:, 0]] == ring[pair[:, 1]], np.minimum(inner, outer) - radius, np.inf)
-
-
-def _peel(edges: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """Remove dangling edges that are not to be kept, until none is left."""
-    while True:
-        degree = np.bincount(edges.ravel())
-        loose = (degree[edges] == 1).any(1) & ~keep
-        if not loose.any():
-            return edges
-        edges, keep = edges[~loose], keep[~loose]
-
-
-def medial_axis(shape: np.ndarray) -> np.ndarray:
-    """Medial axis of a silhouette without the branches of bumps and blunt corners.
-
-    Args:
-        shape: (SIZE, SIZE) uint8, one component, 0 outside.
-
-    Returns:
-        (SIZE, SIZE) bool, lines 1 px wide.
-
-    Source: after Durix et al., "One-step Compact Skeletonization", 2019, on a Voronoi diagram.
-    """
-    fine = cv2.resize(shape, None, fx=FINE, fy=FINE, interpolation=cv2.INTER_LINEAR)
-    mask = np.where(fine > 64, 255, 0).astype(np.uint8)
-    outlines = _trace(mask, spacing_px=2.0)
-    sites = np.concatenate(outlines)
-    ring = np.repeat(np.arange(len(outlines)), [len(o) for o in outlines])
-    diagram = Voronoi(sites)
-    pixel = np.clip(diagram.vertices * FINE, 0, FINE * SIZE - 1).astype(int)
-    # False for vertex -1, which stands for infinity
-    inside = np.append(mask[pixel[:, 1], pixel[:, 0]] > 0, False)
-    edges, pair = np.array(diagram.ridge_vertices), diagram.ridge_points
-    kept = inside[edges].all(1)
-    edges, pair = edges[kept], pair[kept]
-    significant = np.abs(pair[:, 0] - pair[:, 1]) > 2
-    centre = diagram.vertices[edges[significant]].mean(1)
-    significant[significant] = _protrusion(centre, pair[significant], sites, ring) > TOLERANCE_PX
-    skeleton = np.zeros((SIZE, SIZE), np.uint8)
-    ends = np.trunc(diagram.vertices[_peel(edges, significant)]).astype(np.int32)  # (E, 2, 2)
-    cv2.polylines(skeleton, list(ends), False, 1)
-    return skeleton > 0
-
-
 def _with_pinholes(shape: np.ndarray, skeleton: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The shape, sometimes with a few spots of 1 to 25 px zeroed, off the skeleton and the edge."""
     depth = cv2.distanceTransform((shape > 0).astype(np.uint8), cv2.DIST_L2, 3)
@@ -413,7 +345,7 @@ def _sound_drawing(
         outlines = outline()
         blocks = int(rng.integers(85, 170)) if rng.random() < BLOCKY_SHARE else None
         shape = _render(outlines, blocks)
-        skeleton = medial_axis(shape)
+        skeleton = plain_skeleton(shape)
         if _sound(shape, skeleton, loops):
             return outlines, shape, skeleton
     raise RuntimeError(
