@@ -7,12 +7,14 @@ writes  nothing; prints a table
 maps         repairing and distance transform against merely reading and decoding the PNGs
 predict      a network's prediction per image against skimage's medial_axis and skeletonize
 postprocess  joining and trimming held-out skeletons against plain thresholding
+compact      the steps of a compact skeleton against skimage's, and its cost over the image's size
 
 examples:
   python src/benchmark.py maps --recipe cpu
   python src/benchmark.py predict --run cpu
   python src/benchmark.py predict --recipe cpu           fresh weights: speed without training
   python src/benchmark.py postprocess --recipe cpu
+  python src/benchmark.py compact --images photos/
 """
 
 import statistics
@@ -33,6 +35,7 @@ from canet.recipe import Input, Postprocess
 from canet.runs import DEFAULT_THRESHOLD
 
 ROUNDS = 5
+ENLARGED = (1, 2, 4, 8, 16)
 JOINED = ("shape+distance+edge", "repaired_distance+candidates", "candidates+radius+offset")
 
 
@@ -136,9 +139,49 @@ def benchmark_postprocess(recipe) -> None:
     print_table(rows, "plain thresholding")
 
 
+def benchmark_compact(paths: list[Path]) -> None:
+    """Outline, walk and drawing on one core; then one shape enlarged."""
+    from canet.geometry import compact_skeleton, label_mask, trace_outline
+
+    cv2.setNumThreads(1)
+    shapes = [read_grey(p) for p in paths]
+    masks = [label_mask(s) for s in shapes]
+    outlines = [trace_outline(m) for m in masks]
+    graphs = [compact_skeleton(o, 2.0) for o in outlines]
+    steps = {
+        "outline": lambda i: trace_outline(masks[i]),
+        "compact, one more tolerance": lambda i: compact_skeleton(outlines[i], 2.0),
+        "drawing": lambda i: graphs[i].draw(masks[i].shape),
+        "compact, all": lambda i: METHODS["compact"](shapes[i]),
+        "salient_medial_axis": lambda i: METHODS["salient_medial_axis"](shapes[i]),
+        "medial_axis": lambda i: METHODS["medial_axis"](shapes[i]),
+        "zhang_suen": lambda i: METHODS["zhang_suen"](shapes[i]),
+    }
+
+    def all_of(step: Callable[[int], object]) -> None:
+        for i in range(len(shapes)):
+            step(i)
+
+    rows = {n: seconds_per_image(lambda s=s: all_of(s), len(shapes)) for n, s in steps.items()}
+    print_table(rows, "medial_axis")
+    print("   one shape enlarged: points of its outline, nodes and ms at 2 px and at 2 px enlarged")
+    for factor in ENLARGED:
+        shape = cv2.resize(shapes[0], None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+        mask = label_mask(shape)
+        said = f"   {shape.shape[1]:5d} × {shape.shape[0]:<5d}"
+        said += f" {len(trace_outline(mask)):7d} points"
+        for tolerance in (2.0, 2.0 * factor):
+            began = time.perf_counter()
+            graph = compact_skeleton(mask, tolerance)
+            graph.draw(mask.shape)
+            ms = (time.perf_counter() - began) * 1000
+            said += f"   {tolerance:4g} px: {len(graph):6d} nodes {ms:8.1f} ms"
+        print(said)
+
+
 def main() -> None:
     parser = stage.recipe_parser(__doc__)
-    parser.add_argument("what", choices=["maps", "predict", "postprocess"])
+    parser.add_argument("what", choices=["maps", "predict", "postprocess", "compact"])
     parser.add_argument("--images", type=Path, metavar="DIR", help="shapes (default: training)")
     parser.add_argument("--run", metavar="NAME", help="predict with this run's network")
     parser.add_argument("--count", type=int, default=64, metavar="N", help="images to use")
@@ -155,6 +198,8 @@ def main() -> None:
     stage.announce(f"benchmark {args.what}", [shapes], [])
     if args.what == "maps":
         benchmark_maps(paths)
+    elif args.what == "compact":
+        benchmark_compact(paths)
     else:
         benchmark_predict(args, recipe, paths)
 
