@@ -126,6 +126,7 @@ def test_a_poor_study_is_overruled_by_the_sweep(tiny, tiny_folds, monkeypatch, c
         {"components": "one", "join": "drop"},
         {"components": "per_shape", "thin": True},
         {"components": "any", "spur_px": 3},
+        {"components": "one", "join": "candidates"},
     ],
 )
 def test_what_the_recipe_names_is_kept_and_its_cost_is_known(tiny, tiny_folds, monkeypatch, named):
@@ -167,6 +168,12 @@ def test_switches_are_part_of_a_search(tiny):
     assert all("components" not in start for start in starts(any_named))
     trial = optuna.trial.FixedTrial(starts(one)[1])
     assert suggest(trial, one) == (0.8, Postprocess(components="one"))
+
+
+def test_another_search_space_is_another_search(tiny, monkeypatch):
+    before = threshold_search.identity_of_search(tiny)
+    monkeypatch.setitem(threshold_search.SPACE, "join", ["drop", "path", "candidates"])
+    assert threshold_search.identity_of_search(tiny) != before
 
 
 def test_a_diverging_trial_is_pruned_and_the_search_goes_on(tiny, tiny_folds, monkeypatch):
