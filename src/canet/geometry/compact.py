@@ -269,8 +269,8 @@ def compact_skeleton(
 ) -> SkeletonGraph:
     """The compact skeleton of a shape.
 
-    The labels of Pixel SkelNetOn are `compact_skeleton(label_mask(shape), ε).draw(shape.shape)` with ε
-    of 1.05, 2 or 3 px, up to what EXPERIMENTS.md lists.
+    The labels of Pixel SkelNetOn are `compact_skeleton(label_mask(shape), ε).draw(shape.shape)`
+    with ε of 1.05, 2 or 3 px, up to what EXPERIMENTS.md lists.
 
     Args:
         shape: (H, W) bool, True inside; or its outline, where several tolerances are wanted.
