@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from canet.dataset import list_images, read_skeleton
-from canet.files import UserError
+from canet.files import UserError, write_with
 from canet.metrics import Score, score_image, summarize
 
 
@@ -50,3 +50,8 @@ def summary_table(rows: Iterable[tuple[str, dict[str, Score]]]) -> pd.DataFrame:
     return pd.DataFrame(
         [{"method": name} | summarize(list(scores.values())) for name, scores in rows]
     )
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """A table of scores as CSV, six digits."""
+    write_with(path, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6g"))

@@ -24,13 +24,13 @@ from canet.files import (
     read_json,
     shown,
     write_json,
-    write_with,
 )
 from canet.folds import folds_path, read_folds
 from canet.geometry import selection
 from canet.geometry.candidates import CANDIDATES, PLAIN, ShapeGeometry
 from canet.metrics import f1_score, score_image, summarize
 from canet.recipe import Recipe, Selection
+from canet.scoring import write_table
 from canet.stage import commit, progress, versions
 from canet.study import ended_trials, open_study, optimize
 
@@ -226,8 +226,8 @@ def write_scores(run: Path, examples: Examples, likely: np.ndarray) -> None:
             each.insert(4, "best_f1", examples.f1.max(1))
             for k, c in enumerate(CANDIDATES):
                 each[f"p_{c.name}"] = likely[:, k]
-            _write_csv(run / "out_of_fold.csv", each)
-    _write_csv(run / "scores.csv", pd.DataFrame(rows))
+            write_table(run / "out_of_fold.csv", each)
+    write_table(run / "scores.csv", pd.DataFrame(rows))
 
 
 def worth_showing(examples: Examples, likely: np.ndarray) -> list[pictures.Decision]:
@@ -250,7 +250,3 @@ def worth_showing(examples: Examples, likely: np.ndarray) -> list[pictures.Decis
         )
         for i in rows
     ]
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    write_with(path, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6g"))

@@ -27,7 +27,6 @@ from canet.files import (
     read_json,
     shown,
     write_json,
-    write_with,
 )
 from canet.geometry.candidates import plain_skeleton
 from canet.metrics import (
@@ -41,6 +40,7 @@ from canet.metrics import (
 from canet.postprocess import to_skeleton
 from canet.recipe import Postprocess, Recipe
 from canet.runs import finished_folds, require_same_experiment
+from canet.scoring import write_table
 from canet.stage import commit, progress
 from canet.study import ended_trials, open_study, optimize
 from canet.switches import SPACE, SPURS, named_switches, starts, suggest
@@ -331,11 +331,7 @@ def write_scores(recipe: Recipe, images: OutOfFold, result: dict) -> dict:
         scores[name] = [score_image(method(x), s) for x, s in zip(shapes, images.skeletons)]
     rows = {name: summarize(figures) for name, figures in scores.items()}
     each = [{"image": n} | asdict(s) for n, s in zip(images.names, scores["CANet"])]
-    _write_csv(recipe.run_folder / "out_of_fold.csv", pd.DataFrame(each))
+    write_table(recipe.run_folder / "out_of_fold.csv", pd.DataFrame(each))
     table = pd.DataFrame([{"method": name} | row for name, row in rows.items()])
-    _write_csv(recipe.run_folder / "scores.csv", table)
+    write_table(recipe.run_folder / "scores.csv", table)
     return {"before": rows["CANet_plain"], "after": rows["CANet"]}
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    write_with(path, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6g"))
