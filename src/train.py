@@ -7,13 +7,27 @@ examples:
   python src/train.py --recipe cpu --fold 0
   python src/train.py --recipe paper --fold all          every labelled image, none held out
   python src/train.py --recipe demo --set train.epochs=4 model.encoder=resblock8
+  python src/train.py --recipe paper --fold 0 --fold 1 --set machine.device=cuda:0,cuda:1
+                                       a fold on each device, side by side
+  torchrun --nproc-per-node 4 src/train.py --recipe paper --fold 0
+                                       one fold on four GPUs; the batch is divided among them
   tensorboard --logdir runs
 """
 
+import sys
+
 from canet import stage
+from canet.device import names_of
 from canet.files import write_text
 from canet.folds import folds_path
+from canet.parallel_folds import train_side_by_side
 from canet.training import fold_folder, fold_number, train_fold
+
+
+def command(args) -> list[str]:
+    """This command for one fold, ready for more overrides."""
+    words = [sys.executable, __file__] + (["--recipe", args.recipe] if args.recipe else [])
+    return [*words, *(["--force"] if args.force else []), "--set", *args.overrides]
 
 
 def main() -> None:
@@ -26,7 +40,12 @@ def main() -> None:
     folds = [fold_number(text) for text in args.fold or []] or recipe.train.folds
     reads = [recipe.data_root, folds_path(recipe), recipe.cache_folder]
     stage.announce(f"train ({recipe.name})", reads, [fold_folder(recipe, k) for k in folds])
-    write_text(recipe.run_folder / "recipe.yaml", recipe.to_yaml())
+    if stage.IS_FIRST:
+        write_text(recipe.run_folder / "recipe.yaml", recipe.to_yaml())
+    devices = names_of(recipe.machine.device)
+    if len(devices) > 1 and len(folds) > 1:
+        train_side_by_side(command(args), folds, devices)
+        return
     for fold in folds:
         train_fold(recipe, fold, args.force)
 

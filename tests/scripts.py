@@ -97,8 +97,7 @@ def _run(argv: list[str], folder: str, cwd: str) -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         descriptor = os.open(Path(folder, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, number)
-    sys.stdout = open(1, "w", buffering=1, closefd=False)
-    sys.stderr = open(2, "w", buffering=1, closefd=False)
+    sys.stdout.reconfigure(line_buffering=True)
     os.chdir(cwd)
     sys.argv = argv
     runpy.run_path(argv[0], run_name="__main__")

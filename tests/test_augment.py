@@ -84,5 +84,5 @@ def test_order_covers_every_image_and_fills_the_last_batch():
 def test_order_continues_within_an_epoch():
     sampler = EpochSampler(10, 4, seed=0)
     whole = list(sampler)
-    sampler.first = 8
+    sampler.step = 2
     assert list(sampler) == whole[8:]

@@ -130,18 +130,26 @@ class EpochSampler(torch.utils.data.Sampler[tuple[int, int]]):
 
     Args:
         count: number of images.
-        batch: images a batch.
+        batch: images a batch, of all processes together.
         seed: of the order.
+        rank: of this process; it gets that part of each batch.
+        size: number of processes, a divisor of `batch`.
     """
 
-    def __init__(self, count: int, batch: int, seed: int):
+    def __init__(self, count: int, batch: int, seed: int, rank: int = 0, size: int = 1):
         self.count, self.batch, self.seed = count, batch, seed
-        self.epoch, self.first = 0, 0  # what the next iteration yields: an epoch, from a sample on
+        self.rank, self.size = rank, size
+        self.epoch, self.step = 0, 0  # what the next iteration yields: an epoch, from a step on
+
+    @property
+    def steps(self) -> int:
+        return -(-self.count // self.batch)
 
     def __len__(self) -> int:
-        return -(-self.count // self.batch) * self.batch
+        return self.steps * self.batch // self.size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
-        chosen = np.resize(order, len(self))[self.first :]
+        parts = np.resize(order, (self.steps, self.size, self.batch // self.size))
+        chosen = parts[self.step :, self.rank].ravel()
         return ((self.epoch, int(index)) for index in chosen)

@@ -9,12 +9,18 @@ from canet.files import UserError
 from canet.recipe import Machine
 
 
-def pick_device(name: str) -> torch.device:
-    """The device a recipe's `machine.device` means; `auto` prefers CUDA.
+def names_of(devices: str) -> list[str]:
+    """The devices that a recipe's `machine.device` lists, `cuda:0,cuda:1` for two."""
+    return [name.strip() for name in devices.split(",") if name.strip()] or ["auto"]
+
+
+def pick_device(devices: str) -> torch.device:
+    """The device a recipe's `machine.device` means, the first of several; `auto` prefers CUDA.
 
     Raises:
         UserError: the device does not exist here.
     """
+    name = names_of(devices)[0]
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

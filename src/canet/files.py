@@ -3,20 +3,28 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 import cv2
 import numpy as np
+from filelock import FileLock, Timeout
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+HOST = "".join(c for c in platform.node() if c.isalnum() or c == "-") or "host"
 
 
 class UserError(Exception):
     """Something a user can mend; scripts print it as one line and exit with 1."""
+
+
+class Stopped(UserError):
+    """Asked to stop, and everything is saved."""
 
 
 def shown(path: Path) -> str:
@@ -29,21 +37,65 @@ def shown(path: Path) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block succeeds.
 
-    Works for a file and for a folder; a folder in the way is replaced.
+    Works for a file and for a folder; a folder in the way is replaced. What processes that were
+    killed left of earlier attempts is deleted.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    _remove_orphans(path)
+    temporary = _temporary(path)
     try:
         yield temporary
-        if temporary.is_dir() and path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
+        if temporary.is_dir() and path.is_dir():
+            old = _temporary(path)
+            os.rename(path, old)
+            os.rename(temporary, path)
+            shutil.rmtree(old)
         else:
-            temporary.unlink(missing_ok=True)
+            os.replace(temporary, path)
+    finally:
+        remove(temporary)
+
+
+def _temporary(path: Path) -> Path:
+    """A new hidden path beside `path` whose name tells the machine and the process."""
+    return path.with_name(f".{path.name}.{HOST}.{os.getpid()}.{uuid.uuid4().hex[:6]}.tmp")
+
+
+def _remove_orphans(path: Path) -> None:
+    for left in path.parent.glob(f".{escape(path.name)}.{HOST}.*.tmp"):
+        process = left.name.split(".")[-3]
+        if process.isdecimal() and not _is_running(int(process)):
+            remove(left)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # asks, does not kill
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def locked(path: Path, problem: str) -> Iterator[None]:
+    """Hold a lock file while the block runs; a process that is killed holds it no longer.
+
+    Raises:
+        UserError: another process holds it; the message begins with `problem`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{problem} ({shown(path)}); wait for it, or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:

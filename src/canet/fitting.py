@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from canet.augment import EpochSampler, SkeletonDataset, random_seed
 from canet.device import autocast, loader_workers, resolve_precision
+from canet.distributed import ALONE, World
 from canet.files import UserError, shown, write_with
 from canet.input_kinds import channels_of, vectors_of
 from canet.losses import SkeletonLoss
@@ -127,6 +128,9 @@ def build_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
 def start(recipe: Recipe, device: torch.device) -> State:
     """Fresh weights on the device, channels last, with optimizer and moving average."""
     model = build_model(recipe).to(device, memory_format=torch.channels_last)
+    weighted = len(recipe.loss.scale_weights)
+    for head in model.auxiliary_heads[max(weighted - 1, 0) :]:
+        head.requires_grad_(False)  # counts nothing; processes must not wait for its gradient
     decay = recipe.train.ema_decay
     ema = ModelEmaV3(model, decay=decay, use_warmup=True) if decay else None
     return State(model, build_optimizer(model, recipe.train), ema)
@@ -150,12 +154,17 @@ class Watch:
 
 @dataclass
 class Fitting:
-    """What a training loop needs beside its state; built once, used for every epoch."""
+    """What a training loop needs beside its state; built once, used for every epoch.
+
+    Raises:
+        UserError: the batch cannot be divided among the processes.
+    """
 
     recipe: Recipe
     train: Samples
     held_out: Samples | None
     device: torch.device
+    world: World = ALONE
     loss: SkeletonLoss = field(init=False)
     precision: str = field(init=False)
     sampler: EpochSampler = field(init=False)
@@ -165,7 +174,13 @@ class Fitting:
         r = self.recipe
         self.loss = SkeletonLoss(r.loss)
         self.precision = resolve_precision(r.train.precision, self.device)
-        self.sampler = EpochSampler(len(self.train), r.train.batch, r.train.seed)
+        rank, size = self.world.rank, self.world.size
+        if r.train.batch % size:
+            raise UserError(
+                f"train.batch={r.train.batch} cannot be divided among {size} processes; "
+                f"set a multiple of {size}, or start another number"
+            )
+        self.sampler = EpochSampler(len(self.train), r.train.batch, r.train.seed, rank, size)
         workers = loader_workers(r.machine, self.device)
         self.loader = DataLoader(
             SkeletonDataset(
@@ -175,7 +190,7 @@ class Fitting:
                 r.train.seed,
                 vectors_of(r.input.kind),
             ),
-            batch_size=r.train.batch,
+            batch_size=r.train.batch // size,
             sampler=self.sampler,
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
@@ -183,14 +198,19 @@ class Fitting:
         )
 
     def learn(self, model: nn.Module, state: State, x: torch.Tensor, y: torch.Tensor):
-        """One step of the optimizer; returns the loss before it, a scalar on the device."""
+        """One step of the optimizer; returns the loss before it, a scalar on the device.
+
+        Over several processes the loss is that of all their images, and gradients are averaged:
+        hence the factor.
+        """
         x = x.to(self.device, memory_format=torch.channels_last, non_blocking=True)
         y = y.to(self.device, non_blocking=True)
         with autocast(self.precision, self.device):
             outputs = model(x, auxiliary=True)
-        loss = self.loss(outputs, y)
+        world = self.world
+        loss = self.loss([world.gather(o.float()) for o in outputs], world.gather(y))
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss * world.size).backward()
         if self.recipe.train.clip_norm:
             nn.utils.clip_grad_norm_(state.model.parameters(), self.recipe.train.clip_norm)
         state.optimizer.step()
@@ -204,11 +224,11 @@ class Fitting:
         """
         model.train()
         settings, steps = self.recipe.train, len(self.loader)
-        self.sampler.epoch, self.sampler.first = state.epoch, state.step * settings.batch
+        self.sampler.epoch, self.sampler.step = state.epoch, state.step
         began = time.perf_counter() - state.elapsed_s
         for x, y in self.loader:
             # for encoders that draw at random (drop path), so that they continue alike too
-            torch.manual_seed(random_seed(settings.seed, state.epoch, state.step))
+            torch.manual_seed(random_seed(settings.seed, state.epoch, state.step) + self.world.rank)
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(settings, state.epoch + state.step / steps)
             state.losses.append(self.learn(model, state, x, y))
@@ -227,9 +247,16 @@ class Fitting:
         return row | {"lr": state.optimizer.param_groups[0]["lr"]}
 
     def predict_held_out(self, model: nn.Module) -> np.ndarray:
-        return predict_levels(
-            [model], self.held_out.maps, self.device, self.precision, self.recipe.predict.batch
+        """(N, H, W) uint8 in every process; each predicts its part."""
+        maps, world = self.held_out.maps, self.world
+        part = predict_levels(
+            [model],
+            maps[world.rank :: world.size],
+            self.device,
+            self.precision,
+            self.recipe.predict.batch,
         )
+        return world.gather_rows(part, len(maps))
 
     def evaluate(self, model: nn.Module) -> dict:
         """Per-image F1 on the held-out images at the best threshold for them."""
@@ -240,11 +267,17 @@ class Fitting:
     def run(self, state: State, watch: Watch, label: str, quiet: bool = False) -> None:
         """Train until the last epoch, from wherever the state is; `watch` is told of progress."""
         settings = self.recipe.train
-        model = torch.compile(state.model) if self.recipe.machine.compile else state.model
+        model = self.world.wrap(state.model)
+        model = torch.compile(model) if self.recipe.machine.compile else model
         steps = len(self.loader)
         total, done = settings.epochs * steps, state.epoch * steps + state.step
         with progress(
-            total=total, initial=done, desc=label, unit="step", leave=not quiet, position=int(quiet)
+            total=total,
+            initial=done,
+            desc=label,
+            unit="step",
+            leave=not quiet,
+            position=int(quiet),
         ) as bar:
 
             def after_step() -> None:

@@ -1,7 +1,9 @@
 """What every stage script shares: its command line, its progress and when it may be skipped."""
 
 import argparse
+import os
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -12,8 +14,19 @@ from tqdm import tqdm
 
 from canet import recipe as recipes
 from canet.default_recipe import choose
-from canet.files import REPOSITORY, UserError, digest_of, read_json, sha256_of, shown, write_json
+from canet.files import (
+    REPOSITORY,
+    Stopped,
+    UserError,
+    digest_of,
+    read_json,
+    sha256_of,
+    shown,
+    write_json,
+)
 
+RANK = int(os.environ.get("RANK", 0))  # of this process among those that torchrun started
+IS_FIRST = RANK == 0
 RECORDED_PACKAGES = [
     "torch",
     "segmentation-models-pytorch",
@@ -67,22 +80,61 @@ def load_recipe(args: argparse.Namespace) -> recipes.Recipe:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script: errors a user can mend are one line on stderr and exit code 1."""
+    """Run a script: errors a user can mend are one line on stderr and exit code 1.
+
+    SIGTERM ends it like Ctrl-C: temporary files go, and a line says what to do.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    if not IS_FIRST:  # the first process speaks for all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     try:
         main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nstopped; the same command continues from what is written")
-    except MemoryError:
-        sys.exit("error: out of memory; lower train.batch or predict.batch, or use less data")
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's, not imported by every stage
+        sys.exit("\nstopped; the same command continues from what is written" if IS_FIRST else 1)
+    except Exception as error:
+        explained = explain(error)
+        if "TORCHELASTIC_ERROR_FILE" in os.environ and explained != 1:
+            _tell_torchrun(error)
+        if not explained:
             raise
-        sys.exit("error: the device is out of memory; lower train.batch or predict.batch")
-    except OSError as error:
+        sys.exit(explained)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _tell_torchrun(error: Exception) -> None:
+    """Leave the error for the summary with which torchrun ends."""
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    get_error_handler().record_exception(error)
+
+
+def explain(error: Exception) -> str | int | None:
+    """What to exit with after an error that a user can mend; None for a fault in the code."""
+    kind, who = type(error).__name__, "error" if IS_FIRST else f"error in process {RANK}"
+    if isinstance(error, Stopped) and not IS_FIRST:
+        return 1  # the first says it
+    if "TORCHELASTIC_RUN_ID" in os.environ and _is_lost_connection(error):
+        return 1  # another process has ended and says why; torchrun ends them all
+    if isinstance(error, UserError):
+        return f"{who}: {error}"
+    if isinstance(error, MemoryError):
+        return f"{who}: out of memory; lower train.batch or predict.batch, or use less data"
+    if kind == "OutOfMemoryError":  # torch's, which not every stage imports
+        return f"{who}: the device is out of memory; lower train.batch or predict.batch"
+    if isinstance(error, OSError):
         where = f" {shown(Path(error.filename))}" if error.filename else ""
-        sys.exit(f"error:{where} {error.strerror or error}; mend that and repeat the command")
+        return f"{who}:{where} {error.strerror or error}; mend that and repeat the command"
+    return None
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    text = str(error)
+    return type(error).__name__.startswith("Dist") or (
+        "gloo" in text and ("closed" in text or "reset" in text)
+    )
 
 
 def announce(stage: str, reads: Iterable[Path], writes: Iterable[Path]) -> None:
@@ -96,6 +148,7 @@ def progress(iterable: Iterable | None = None, **options) -> tqdm:
     """A progress bar with remaining time; sparse where the output is no terminal."""
     interval = 0.3 if sys.stderr.isatty() else 10
     options = {"mininterval": interval, "maxinterval": interval, "dynamic_ncols": True} | options
+    options["disable"] = options.get("disable", False) or not IS_FIRST
     return tqdm(iterable, **options)
 
 

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,15 @@ from torch.utils.tensorboard import SummaryWriter
 
 from canet import pictures
 from canet.dataset import ImageFolders, list_images
-from canet.device import describe, pick_device
+from canet.device import describe
+from canet.distributed import World, join
 from canet.files import (
+    Stopped,
     UserError,
     digest_of,
     digest_of_files,
+    locked,
     read_json,
-    remove,
     sha256_of,
     shown,
     write_json,
@@ -37,6 +40,7 @@ from canet.stage import commit, versions
 
 CHECKPOINT, DONE = "checkpoint.pt", "done.json"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SAME_REQUEST_S = 1.0  # a terminal and torchrun both pass on one Ctrl-C
 TRAINING_SECTIONS = ("input", "model", "loss", "augment", "train", "folds")
 
 
@@ -86,12 +90,16 @@ def identity_of(recipe: Recipe, fold: int | str) -> str:
 
 
 class Recorder(Watch):
-    """TensorBoard, `metrics.csv` and checkpoints, also when SIGTERM or Ctrl-C asks to stop."""
+    """TensorBoard, `metrics.csv` and checkpoints, also when SIGTERM or Ctrl-C asks to stop.
 
-    def __init__(self, folder: Path, identity: str, every_s: float, first_epoch: int):
-        self.folder, self.identity, self.every_s = folder, identity, every_s
-        self.asked_to_stop, self.saved_at, self.save_s = False, time.monotonic(), 0.0
-        self.board = SummaryWriter(folder / "tensorboard", purge_step=first_epoch + 1)
+    Of several processes the first writes; all stop after the same step.
+    """
+
+    def __init__(self, folder: Path, identity: str, every_s: float, first_epoch: int, world: World):
+        self.folder, self.identity, self.every_s, self.world = folder, identity, every_s, world
+        self.asked_at, self.saved_at, self.save_s = None, time.monotonic(), 0.0
+        if world.is_first:
+            self.board = SummaryWriter(folder / "tensorboard", purge_step=first_epoch + 1)
 
     def __enter__(self) -> "Recorder":
         self.catches = threading.current_thread() is threading.main_thread()
@@ -100,26 +108,30 @@ class Recorder(Watch):
         return self
 
     def _note(self, *_: object) -> None:
-        if self.asked_to_stop:  # asked twice: at once, from the last checkpoint on
-            raise KeyboardInterrupt
-        self.asked_to_stop = True
+        now = time.monotonic()
+        if self.asked_at and now - self.asked_at > SAME_REQUEST_S:
+            raise KeyboardInterrupt  # asked twice: at once, from the last checkpoint on
+        self.asked_at = self.asked_at or now
 
     def __exit__(self, *_: object) -> None:
-        self.board.close()
+        if self.world.is_first:
+            self.board.close()
         if self.catches:
             for number, handler in self.previous.items():
                 signal.signal(number, handler)
 
     def save(self, state: State) -> None:
+        if not self.world.is_first:
+            return
         began = time.monotonic()
         state.save(self.folder / CHECKPOINT, self.identity)
         self.saved_at = time.monotonic()
         self.save_s = self.saved_at - began
 
     def after_step(self, state: State) -> None:
-        if self.asked_to_stop:
+        if self.world.any(self.asked_at is not None):
             self.save(state)
-            raise UserError(
+            raise Stopped(
                 f"asked to stop: saved in epoch {state.epoch + 1}, "
                 f"the same command continues from there"
             )
@@ -128,6 +140,8 @@ class Recorder(Watch):
             self.save(state)
 
     def after_epoch(self, state: State) -> None:
+        if not self.world.is_first:
+            return
         row = state.history[-1]
         for name in {"loss", "lr", "f1", "threshold"} & row.keys():
             self.board.add_scalar(name, row[name], state.epoch)
@@ -158,7 +172,7 @@ def set_aside(folder: Path) -> Path:
 
 
 def train_fold(recipe: Recipe, fold: int | str, force: bool = False) -> Path:
-    """Train one fold, or continue it, and write its folder.
+    """Train one fold, or continue it, and write its folder; under torchrun, with all processes.
 
     Args:
         recipe: resolved; stored with the model.
@@ -170,42 +184,76 @@ def train_fold(recipe: Recipe, fold: int | str, force: bool = False) -> Path:
         `held_out.npz` (names and probabilities as uint8 levels), `tensorboard/`.
 
     Raises:
-        UserError: no folds or images, out of memory (with the batch that fits), SIGTERM.
+        UserError: no folds or images, out of memory (with the batch that fits), SIGTERM, or
+            another process trains this fold.
     """
-    folder, origin = fold_folder(recipe, fold), {"commit": commit(), "versions": versions()}
-    recipe = with_tuned_loss(recipe, fold)
+    recipe, folder = with_tuned_loss(recipe, fold), fold_folder(recipe, fold)
+    world, device = join(recipe.machine.device)
+    with ExitStack() as held:
+        if world.is_first:
+            lock = folder.with_name(f".{folder.name}.lock")
+            held.enter_context(locked(lock, f"fold {fold} is being trained by another process"))
+        _train(recipe, fold, folder, force, world, device)
+    return folder
+
+
+def _train(
+    recipe: Recipe, fold: int | str, folder: Path, force: bool, world: World, device: torch.device
+) -> None:
     identity = identity_of(recipe, fold)
-    if is_done(folder, identity) and not force:
+    if world.share(is_done(folder, identity)) and not force:
         print(f"   fold {fold}: trained already, skipped (--force does it again)", flush=True)
-        return folder
-    for unfinished in folder.glob(".*.tmp"):  # of a save that was killed
-        remove(unfinished)
-    device = pick_device(recipe.machine.device)
-    state = start(recipe, device)
-    resumed = not force and state.restore(folder / CHECKPOINT, identity, device)
-    if not resumed and any((folder / name).exists() for name in (CHECKPOINT, DONE, "model")):
-        print(f"   fold {fold}: another training was here, kept as {shown(_aside(folder))}")
-    train, held_out = load_split(recipe, fold)
-    fitting = Fitting(recipe, train, held_out, device)
+        return
+    origin = {"commit": commit(), "versions": versions()}
+    with world.first_alone():  # it may build the cache
+        train, held_out = load_split(recipe, fold)
+    state, fitting = start(recipe, device), Fitting(recipe, train, held_out, device, world)
+    resumed = _continue(state, folder, identity, fold, force, world, device)
     parameters = sum(p.numel() for p in state.model.parameters()) / 1e6
     print(
         f"   fold {fold}: {len(train)} images, {len(held_out) if held_out else 0} held out, "
         f"{parameters:.2f} M parameters, {describe(device)}, {fitting.precision}"
+        + (f", {world.size} processes" if world.size > 1 else "")
         + (f", continues in epoch {state.epoch + 1}" if resumed else ""),
         flush=True,
     )
     folder.mkdir(parents=True, exist_ok=True)
+    every_s = recipe.machine.checkpoint_every_s
     try:
-        with Recorder(folder, identity, recipe.machine.checkpoint_every_s, state.epoch) as recorder:
+        with Recorder(folder, identity, every_s, state.epoch, world) as recorder:
             fitting.run(state, recorder, f"fold {fold}")
             recorder.save(state)
     except (torch.OutOfMemoryError, MemoryError):
         del state, fitting  # what they hold must not count when batches are tried
     else:
         _finish(fitting, state, folder, {"fold": fold, "identity": identity} | origin)
-        return folder
+        return
     gc.collect()
-    raise UserError(_explain_memory(recipe, train, device))
+    raise UserError(_explain_memory(recipe, train, device, world))
+
+
+def _continue(
+    state: State,
+    folder: Path,
+    identity: str,
+    fold: int | str,
+    force: bool,
+    world: World,
+    device: torch.device,
+) -> bool:
+    """Whether the state continues from this training's checkpoint, the same in every process."""
+    path, resumed = folder / CHECKPOINT, False
+    if world.is_first:
+        resumed = not force and state.restore(path, identity, device)
+        if not resumed and any((folder / name).exists() for name in (CHECKPOINT, DONE, "model")):
+            print(f"   fold {fold}: another training was here, kept as {shown(_aside(folder))}")
+    resumed = world.share(resumed)
+    if resumed and not world.is_first and not state.restore(path, identity, device):
+        raise UserError(
+            f"{shown(path)}: the first process continues from it, process {world.rank} does not "
+            f"see it; all machines need the same runs folder (machine.runs)"
+        )
+    return resumed
 
 
 def _aside(folder: Path) -> Path:
@@ -222,9 +270,11 @@ def _finish(fitting: Fitting, state: State, folder: Path, origin: dict) -> None:
     """Write model, held-out probabilities and pictures; last of all the mark that it is done."""
     recipe, held_out = fitting.recipe, fitting.held_out
     state.judged.eval()
+    levels = fitting.predict_held_out(state.judged) if held_out else None
+    if not fitting.world.is_first:
+        return
     pictures.draw_curves(state.history, folder / "curves.png")
     if held_out:
-        levels = fitting.predict_held_out(state.judged)
         threshold, _ = best_threshold(levels, held_out.skeletons.astype(bool))
         arrays = {"names": np.array(held_out.names), "levels": levels}
         write_with(folder / "held_out.npz", lambda t: _save_arrays(t, arrays))
@@ -238,6 +288,7 @@ def _finish(fitting: Fitting, state: State, folder: Path, origin: dict) -> None:
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "device": describe(fitting.device),
         "precision": fitting.precision,
+        "processes": fitting.world.size,
         "training_s": round(sum(row["elapsed_s"] for row in state.history), 1),
     }
     save_model(state.judged, folder / "model", facts)
@@ -280,8 +331,13 @@ def largest_batch(fit: Callable[[int], bool], below: int) -> int:
     return low
 
 
-def _explain_memory(recipe: Recipe, samples: Samples, device: torch.device) -> str:
+def _explain_memory(recipe: Recipe, samples: Samples, device: torch.device, world: World) -> str:
     batch = recipe.train.batch
+    if world.size > 1:  # the other processes wait for this one, so no trials here
+        return (
+            f"out of memory on {describe(device)} with train.batch={batch} over {world.size} "
+            f"processes; lower train.batch or start more"
+        )
     best = largest_batch(lambda b: fits(recipe, samples, device, b), batch)
     remedy = f"the largest that fits is train.batch={best}" if best else "not even 1 fits"
     return f"out of memory on {describe(device)} with train.batch={batch}; {remedy}"
