@@ -11,11 +11,22 @@ examples:
   python src/check_input.py --set data.root=/kaggle/input/pixel-skelneton
 """
 
-from canet import dataset, stage
+from pathlib import Path
+
+from canet import dataset, files, png, stage
 from canet.dataset import ImageFolders, find_problems
-from canet.files import UserError, digest_of_files, sha256_of, shown
+from canet.files import UserError, digest_of_files, shown
 
 MOST_SHOWN = 30
+CODE = [Path(module.__file__) for module in (dataset, files, png)]
+
+
+def digest_of_data(folders: ImageFolders) -> str | None:
+    """A digest of all images; None where some cannot even be opened."""
+    try:
+        return digest_of_files(folders.files())
+    except (UserError, OSError):
+        return None
 
 
 def main() -> None:
@@ -29,17 +40,9 @@ def main() -> None:
             f"{shown(folders.root)}: no such folder; see input/README.md for where the data goes, "
             f"or try bash run.sh demo"
         )
-    readable = all(f.is_dir() and any(f.glob("*.png")) for f in folders.all())
-    stamp = stage.Stamp(
-        stamp_path,
-        {
-            "data": recipe.settings("data"),
-            "files": digest_of_files(folders.files()) if readable else None,
-            "code": sha256_of(dataset.__file__),
-        },
-        [],
-    )
-    if readable and stage.skip(stamp, args.force):
+    settings = {"data": recipe.settings("data"), "files": digest_of_data(folders)}
+    stamp = stage.Stamp(stamp_path, settings | {"code": digest_of_files(CODE)}, [])
+    if settings["files"] and stage.skip(stamp, args.force):
         return
     problems = find_problems(folders)
     if problems:

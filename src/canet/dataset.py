@@ -1,13 +1,18 @@
 """Shapes and skeletons on disk: the starting kit's folders, read and checked."""
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from canet.distance import closed, inside
-from canet.files import UserError, read_grey, shown
+from canet.files import UserError, printable, read_grey, shown
 from canet.recipe import Data
+from canet.stage import progress
+
+MOST_LISTED = 5  # problems in one message
 
 EXPECTED_TREE = """\
 {root}/
@@ -25,14 +30,30 @@ def list_images(folder: Path) -> list[Path]:
     """The PNG files of a folder, sorted by name.
 
     Raises:
-        UserError: the folder does not exist or holds no PNG.
+        UserError: the folder does not exist or holds no PNG, or a name cannot be written into
+            tables and zips.
     """
     if not folder.is_dir():
         raise UserError(f"{shown(folder)}: no such folder; expected a folder of shape PNGs")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".png")
+    paths = _pngs(folder)
     if not paths:
         raise UserError(f"{shown(folder)}: holds no PNG; expected a folder of shape PNGs")
+    misnamed = [problem for path in paths if (problem := _name_problem(path))]
+    if misnamed:
+        raise UserError(misnamed[0])
     return paths
+
+
+def _pngs(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() == ".png")
+
+
+def _name_problem(path: Path) -> str | None:
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        return f"{shown(path)}: its name is not UTF-8; rename it"
+    return None
 
 
 def read_skeleton(path: Path) -> np.ndarray:
@@ -82,9 +103,9 @@ class ImageFolders:
         lines = [f"{shown(self.root)}/"]
         for path in sorted(self.root.iterdir()):
             if path.is_dir():
-                lines.append(f"  {path.name}/      {sum(1 for _ in path.glob('*.png'))} PNGs")
+                lines.append(f"  {printable(path.name)}/      {len(_pngs(path))} PNGs")
             else:
-                lines.append(f"  {path.name}")
+                lines.append(f"  {printable(path.name)}")
         return "\n".join(lines[:20])
 
 
@@ -94,8 +115,10 @@ def find_problems(folders: ImageFolders) -> list[str]:
     for folder in folders.all():
         if not folder.is_dir():
             problems.append(f"{shown(folder)}: folder is missing; create it or set data.root=PATH")
-        elif not any(p.suffix.lower() == ".png" for p in folder.iterdir()):
+        elif not (paths := _pngs(folder)):
             problems.append(f"{shown(folder)}: holds no PNG; copy the images into it")
+        elif misnamed := [problem for p in paths if (problem := _name_problem(p))]:
+            problems += misnamed
         else:
             usable.add(folder)
     for shapes, skeletons in (
@@ -142,10 +165,52 @@ def looks_inverted(mask: np.ndarray) -> bool:
     return bool(border.mean() > 0.9 and mask.mean() > 0.3)
 
 
-def _check_shape(path: Path, size_px: int) -> np.ndarray:
-    mask = inside(_read_sized(path, size_px))
+def _read_mask(path: Path, size_px: int | None = None) -> np.ndarray:
+    mask = inside(_read_sized(path, size_px) if size_px else read_grey(path))
     if not mask.any():
         raise UserError(f"{shown(path)}: is all black; expected a white shape on black")
+    return mask
+
+
+def check_shapes(paths: list[Path]) -> dict[str, tuple[int, int]]:
+    """(H, W) of shapes by file name, after each has been read once and found usable.
+
+    What is black on white can be used and is not refused here; see `looks_inverted`.
+
+    Raises:
+        UserError: some are unreadable, too large or all black; one message lists them.
+    """
+    sizes, problems = {}, []
+
+    def look_at(path: Path) -> tuple[int, int] | str:
+        try:
+            return _read_mask(path).shape
+        except UserError as error:
+            return str(error)
+
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(look_at, paths)
+        for path, result in zip(paths, progress(found, total=len(paths), desc="check", delay=2)):
+            if isinstance(result, str):
+                problems.append(result)
+            else:
+                sizes[path.name] = result
+    if problems:
+        raise UserError(
+            f"{len(problems):,} of {len(paths):,} shapes cannot be used: {listed(problems)}"
+        )
+    return sizes
+
+
+def listed(problems: Iterable[str]) -> str:
+    """The first few problems, and how many more there are, in one line."""
+    problems = list(problems)
+    more = len(problems) - MOST_LISTED
+    return "; ".join(problems[:MOST_LISTED]) + (f"; … and {more:,} more" if more > 0 else "")
+
+
+def _check_shape(path: Path, size_px: int) -> np.ndarray:
+    mask = _read_mask(path, size_px)
     if looks_inverted(mask):
         raise UserError(f"{shown(path)}: is black on white; invert it to white on black")
     return mask

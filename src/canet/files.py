@@ -4,18 +4,26 @@ import hashlib
 import json
 import os
 import platform
+import reprlib
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from glob import escape
+from numbers import Integral, Real
 from pathlib import Path
 
 import cv2
 import numpy as np
 from filelock import FileLock, Timeout
 
+from canet.png import MOST_BYTES, Unreadable, decode_grey
+
 REPOSITORY = Path(__file__).resolve().parents[2]
+LONGEST_SHOWN = 300  # characters of a path or a value in a message
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring, _BRIEF.maxother, _BRIEF.maxlevel = 80, 80, 3
 HOST = "".join(c for c in platform.node() if c.isalnum() or c == "-") or "host"
 
 
@@ -30,7 +38,19 @@ class Stopped(UserError):
 def shown(path: Path) -> str:
     """`path` relative to the current folder where that is shorter, for messages."""
     path = Path(path).absolute()
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+    return printable(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))
+
+
+def printable(text: str) -> str:
+    """`text` for messages: on one line, what cannot be printed escaped, the middle left out."""
+    if len(text) > LONGEST_SHOWN:
+        text = f"{text[: LONGEST_SHOWN // 2]} … {text[-LONGEST_SHOWN // 2 :]}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def brief(value: object) -> str:
+    """`value` as Python writes it, for messages: shortened before it becomes long."""
+    return printable(_BRIEF.repr(value))
 
 
 @contextmanager
@@ -99,20 +119,31 @@ def locked(path: Path, problem: str) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with replacing(path) as temporary:  # a file name need not be UTF-8: \udc.. is JSON, too
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> dict | None:
-    """The content of a JSON file, None where there is none or it is damaged."""
+def read_json(path: Path, **wanted: type) -> dict | None:
+    """The object in a JSON file; None where there is none, or it is not what was written.
+
+    Args:
+        path: of the file.
+        wanted: keys that it must have, with the type of their values, such as `trials=int`; a
+            whole number will do for `float`.
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # nested deeper than Python goes
         return None
+    if not isinstance(content, dict):
+        return None
+    numbers = {int: Integral, float: Real}  # what JSON does not tell apart
+    fits = (isinstance(content.get(k), numbers.get(kind, kind)) for k, kind in wanted.items())
+    return content if all(fits) else None
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
@@ -124,19 +155,31 @@ def write_png(path: Path, image: np.ndarray) -> None:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """An image file as (H, W) uint8.
+    """A PNG file as (H, W) uint8, 255 white; the one place that says what becomes of other kinds.
+
+    - 8-bit grey stays as it is, but a mask of 0 and 1 becomes 0 and 255.
+    - Colours and palettes become their brightness; 1, 2 and 4 bits are spread over 0 to 255.
+    - 16 bits are scaled to 8; where none of the levels is above 255, they are 8-bit ones already.
+    - What is transparent is background, however bright. A black silhouette on a transparent
+      ground, as icons are drawn, is the opacity itself.
+    - Of an animation the still picture is read; orientation, gamma and colour profiles are not.
 
     Raises:
-        UserError: the file is missing, empty or no image.
+        UserError: the file is missing, no PNG, damaged, or larger than `png.MOST_PIXELS`.
     """
     try:
-        data = np.fromfile(path, np.uint8)
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # a pipe would never end
+            raise UserError(f"{shown(path)}: is no file; remove or rename it")
+        if status.st_size > MOST_BYTES:
+            raise UserError(f"{shown(path)}: is too large for a PNG of a shape; remove it")
+        return decode_grey(Path(path).read_bytes())
     except OSError as error:
-        raise UserError(f"{shown(path)}: cannot be read ({error.strerror})") from error
-    image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-    if image is None:
-        raise UserError(f"{shown(path)}: not a readable image; export it again as PNG")
-    return image
+        raise UserError(
+            f"{shown(path)}: cannot be read ({error.strerror}); mend or remove it"
+        ) from None
+    except Unreadable as error:
+        raise UserError(f"{shown(path)}: {error}") from None
 
 
 def sha256_of(path: Path) -> str:
@@ -154,7 +197,7 @@ def digest_of_files(paths: Iterable[Path]) -> str:
     total = hashlib.sha256()
     for path in paths:
         content = hashlib.sha256(Path(path).read_bytes()).digest()
-        total.update(Path(path).name.encode() + b"\0" + content)
+        total.update(os.fsencode(Path(path).name) + b"\0" + content)
     return total.hexdigest()
 
 
