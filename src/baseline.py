@@ -22,10 +22,10 @@ import numpy as np
 from canet import stage
 from canet.classical import METHODS
 from canet.dataset import list_images
-from canet.files import UserError, digest_of_files, read_grey, shown
+from canet.files import UserError, read_grey, shown
 from canet.geometry import compact_skeleton
 from canet.geometry.candidates import PLAIN, label_mask
-from canet.submission import write_submission
+from canet.submission import submit
 
 
 def main() -> None:
@@ -54,22 +54,18 @@ def main() -> None:
         mask = label_mask(shape)
         return compact_skeleton(mask, tolerance, args.every_piece).draw(shape.shape)
 
+    def skeletons(paths: list[Path]) -> dict[str, np.ndarray]:
+        return {p.name: skeleton_of(read_grey(p)) for p in paths}
+
     zip_path = args.out.with_name(args.out.name.removesuffix(".zip") + ".zip")
     stage.announce(args.method, [args.images], [zip_path])
-    paths, skeletons, sizes = list_images(args.images), {}, {}
-    for path in stage.progress(paths, desc=args.method, unit="image"):
-        shape = read_grey(path)
-        skeletons[path.name], sizes[path.name] = skeleton_of(shape), shape.shape
-    facts = {
-        "method": args.method,
-        "images": {"folder": args.images.name, "sha256": digest_of_files(paths)},
-        "commit": stage.commit(),
-        "versions": stage.versions(),
-    }
+    facts = {"method": args.method, "commit": stage.commit(), "versions": stage.versions()}
     if args.method == "compact":
         facts |= {"tolerance_px": tolerance, "every_piece": args.every_piece}
-    folder = write_submission(skeletons, sizes, zip_path, facts)
-    print(f"   {len(skeletons)} PNGs in {shown(folder)}/, zipped: {shown(zip_path)}")
+    paths = list_images(args.images)
+    if submit(paths, skeletons, zip_path, facts):
+        folder = shown(zip_path.with_suffix(""))
+        print(f"   {len(paths)} PNGs in {folder}/, zipped: {shown(zip_path)}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ reads   runs/NAME/fold-K/model/ (the newest run without --run), its threshold.js
         weights/geometry/ where nothing is trained: no network, no GPU
 writes  submissions/NAME.zip, submissions/NAME/*.png, submissions/NAME.json (the manifest)
 
-Everything is checked before the zip appears: names, count, sizes, values, no nested folder.
+Shapes are checked first, the zip before it appears: names, count, sizes, values, no nested folder.
+Memory does not grow with their number; a call that was killed continues.
 
 examples:
   python src/make_submission.py                                   newest run, its test shapes
@@ -14,9 +15,10 @@ examples:
   python src/make_submission.py --components one --spur-px 4      one piece, short spurs trimmed
   python src/make_submission.py --images photos/ --out photos     any folder of shape PNGs
   python src/make_submission.py --run weights/geometry --images photos/ --out photos
+  torchrun --nproc-per-node 4 src/make_submission.py --images many/ --out many
+                                                      four processes, each a quarter of the shapes
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +27,10 @@ import numpy as np
 
 from canet import stage
 from canet.dataset import list_images, looks_inverted
-from canet.device import describe, pick_device, resolve_precision
+from canet.device import describe, resolve_precision
 from canet.distance import inside
-from canet.files import REPOSITORY, UserError, digest_of_files, read_grey, sha256_of, shown
+from canet.distributed import World, join
+from canet.files import REPOSITORY, UserError, read_grey, sha256_of, shown
 from canet.geometry import selection
 from canet.geometry.candidates import plain_skeleton
 from canet.input_kinds import vectors_of
@@ -38,38 +41,34 @@ from canet.recipe import Recipe
 from canet.recipe import check as check_recipe
 from canet.runs import TrainedRun, find_run, load_run
 from canet.selection_training import FOLDER
-from canet.submission import write_submission
+from canet.submission import submit
 from canet.switches import in_words
 
 SHIPPED = REPOSITORY / "weights" / "geometry"
-CHUNK = 64  # shapes described at once
 SWITCHES = ("components", "join", "spur_px", "spur_radii")
 
 
-def predict_folder(
+def predict_shapes(
     run: TrainedRun, paths: list[Path], tta: bool, device, precision: str, batch: int
-) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, int]]]:
-    """Skeletons and shape sizes by file name; images of each size are predicted together."""
+) -> dict[str, np.ndarray]:
+    """Skeletons by file name; images of each size are predicted together."""
     by_size: dict[tuple[int, int], list[Path]] = {}
     for path in paths:
         by_size.setdefault(read_grey(path).shape, []).append(path)
     networks = [m.network for m in run.models]
     settings = run.models[0].recipe.input
-    skeletons, sizes = {}, {}
+    skeletons, vectors = {}, vectors_of(settings.kind)
     for size, group in by_size.items():
         stride = max(n.encoder.output_stride for n in networks)
-        maps = pad_to(compute_maps(group, settings), stride)
-        label = f"predict {size[1]}×{size[0]}"
-        vectors = vectors_of(settings.kind)
-        levels = predict_levels(networks, maps, device, precision, batch, tta, label, vectors)
+        maps = pad_to(compute_maps(group, settings, quiet=True), stride)
+        levels = predict_levels(networks, maps, device, precision, batch, tta, vectors=vectors)
         for path, level in zip(group, levels[:, : size[0], : size[1]]):
             shape = read_grey(path)
             mask = inside(shape)
             warn_if_inverted(path.name, mask)
             guide = plain_skeleton(shape) if run.postprocess.join == "candidates" else None
             skeletons[path.name] = to_skeleton(level, run.threshold, mask, run.postprocess, guide)
-            sizes[path.name] = size
-    return skeletons, sizes
+    return skeletons
 
 
 def warn_if_inverted(name: str, mask: np.ndarray) -> None:
@@ -158,12 +157,13 @@ class Job:
     recipe: Recipe
     facts: dict
     said: str
-    predict: Callable[[list[Path]], tuple[dict[str, np.ndarray], dict[str, tuple[int, int]]]]
+    predict: Callable[[list[Path]], dict[str, np.ndarray]]
+    world: World
 
 
 def network_job(args, asked: Recipe | None, folder: Path) -> Job:
     """Networks of a run, with the threshold and the switches tuned for it."""
-    device = pick_device(args.device or (asked.machine.device if asked else "auto"))
+    world, device = join(args.device or (asked.machine.device if asked else "auto"))
     run = load_run(folder, args.folds, device)
     if args.threshold is not None:
         if not 0 < args.threshold < 1:
@@ -182,9 +182,11 @@ def network_job(args, asked: Recipe | None, folder: Path) -> Job:
         f"{'8 views' if tta else '1 view'}, {facts['device']}, {facts['precision']}"
     )
     precision, batch = facts["precision"], predict.batch
-    return Job(
-        recipe, facts, said, lambda paths: predict_folder(run, paths, tta, device, precision, batch)
-    )
+
+    def predict_some(paths: list[Path]) -> dict[str, np.ndarray]:
+        return predict_shapes(run, paths, tta, device, precision, batch)
+
+    return Job(recipe, facts, said, predict_some, world)
 
 
 def geometry_job(args, folder: Path) -> Job:
@@ -211,23 +213,14 @@ def geometry_job(args, folder: Path) -> Job:
         f"(F1 {stored['f1_cross_fitted']:.4f} out of fold)"
     )
     recipe = check_recipe(dict(stored["recipe"]), shown(home / selection.CONFIG))
-    return Job(recipe, facts, said, lambda paths: choose_folder(selector, paths))
 
+    def choose(paths: list[Path]) -> dict[str, np.ndarray]:
+        shapes = {p.name: read_grey(p) for p in paths}
+        for name, shape in shapes.items():
+            warn_if_inverted(name, inside(shape))
+        return selection.predict(selector, shapes)[0]
 
-def choose_folder(
-    selector: selection.Selector, paths: list[Path]
-) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, int]]]:
-    """Skeletons and shape sizes by file name."""
-    skeletons, sizes = {}, {}
-    with stage.progress(total=len(paths), desc="choose", unit="image", delay=2) as bar:
-        for first in range(0, len(paths), CHUNK):
-            shapes = {p.name: read_grey(p) for p in paths[first : first + CHUNK]}
-            for name, shape in shapes.items():
-                warn_if_inverted(name, inside(shape))
-                sizes[name] = shape.shape
-            skeletons |= selection.predict(selector, shapes)[0]
-            bar.update(len(shapes))
-    return skeletons, sizes
+    return Job(recipe, facts, said, choose, join("cpu")[0])
 
 
 def folder_to_use(args, asked: Recipe | None) -> Path:
@@ -256,21 +249,10 @@ def main() -> None:
     zip_path = destination(args, recipe.zip_path.with_name(f"{folder.name}.zip"))
     stage.announce("submission", [folder, shapes], [zip_path])
     paths = list_images(shapes)
-    images = {"folder": shapes.name, "count": len(paths), "sha256": digest_of_files(paths)}
-    facts = {**job.facts, "images": images}
-    settings = {k: v for k, v in facts.items() if k != "commit"}
-    outputs = [zip_path, zip_path.with_suffix(".json")]
-    outputs += [zip_path.with_suffix("") / p.name for p in paths]
-    stamp = stage.Stamp(zip_path.with_name(f".{zip_path.stem}.stamp"), settings, outputs)
-    if stage.skip(stamp, args.force):
-        return
-    print(f"   {job.said}", flush=True)
-    began = time.perf_counter()
-    skeletons, sizes = job.predict(paths)
-    facts["predicted_s"] = round(time.perf_counter() - began, 1)
-    folder = write_submission(skeletons, sizes, zip_path, facts)
-    stamp.write()
-    print(f"   {len(skeletons)} PNGs in {shown(folder)}/, checked and zipped: {shown(zip_path)}")
+    said = f"   {job.said}"
+    if submit(paths, job.predict, zip_path, job.facts, said, args.force, job.world):
+        folder = shown(zip_path.with_suffix(""))
+        print(f"   {len(paths)} PNGs in {folder}/, checked and zipped: {shown(zip_path)}")
 
 
 if __name__ == "__main__":

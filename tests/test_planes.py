@@ -23,7 +23,7 @@ from canet.prediction import to_view, views
 from canet.recipe import Augment, Input, load
 from canet.runs import load_run
 from canet.training import train_fold
-from make_submission import predict_folder
+from make_submission import predict_shapes
 
 SIZE = 64
 
@@ -188,5 +188,5 @@ def test_a_network_learns_from_and_predicts_with_several_channels(overrides, tin
     train_fold(tiny, 0)
     run = load_run(tiny.run_folder, [], torch.device("cpu"))
     paths = list_images(tiny.data_root / tiny.data.test_shapes)
-    skeletons, _ = predict_folder(run, paths, True, torch.device("cpu"), "float32", 4)
+    skeletons = predict_shapes(run, paths, True, torch.device("cpu"), "float32", 4)
     assert len(skeletons) == len(paths) and all(s.any() for s in skeletons.values())

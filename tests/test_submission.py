@@ -10,7 +10,7 @@ from canet.postprocess import drop_islands, to_skeleton
 from canet.prediction import from_view, pad_to, probabilities, to_view, views
 from canet.recipe import Postprocess
 from canet.scoring import score_predictions
-from canet.submission import encode, find_zip_problems, read_submission, write_submission
+from canet.submission import Submission, encode, find_zip_problems, read_submission
 
 
 @pytest.fixture
@@ -21,6 +21,14 @@ def skeletons() -> dict[str, np.ndarray]:
 @pytest.fixture
 def sizes(skeletons):
     return {name: s.shape for name, s in skeletons.items()}
+
+
+def write_submission(skeletons, sizes, zip_path, facts):
+    submission = Submission(zip_path, "identity")
+    for name, skeleton in skeletons.items():
+        submission.add(name, skeleton)
+    submission.finish(sizes, facts)
+    return submission.folder
 
 
 def test_a_submission_is_flat_rgb_and_black_and_white(skeletons, sizes, tmp_path):
@@ -41,7 +49,6 @@ def test_equal_predictions_give_equal_zips(skeletons, sizes, tmp_path):
 
 BAD = {
     "cat-3.png is missing": lambda s: None,
-    "belongs to no shape": lambda s: s.update({"dog-1.png": np.eye(16, dtype=bool)}),
     "its shape": lambda s: s.update({"cat-0.png": np.eye(12, dtype=bool)}),
     "is empty": lambda s: s.update({"cat-0.png": np.zeros((16, 16), bool)}),
 }
@@ -57,7 +64,11 @@ def test_an_invalid_submission_never_appears(skeletons, sizes, tmp_path, message
     with pytest.raises(UserError, match=message):
         write_submission(skeletons, sizes, tmp_path / "s.zip", {})
     assert (tmp_path / "s.zip").read_bytes() == earlier
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["s", "s.json", "s.zip"]
+    left = {"s", "s.json", "s.zip", ".s.stamp", ".s.identity.partial"}
+    assert {p.name for p in tmp_path.iterdir()} == left
+    assert len(list((tmp_path / ".s.identity.partial").iterdir())) == (
+        3 if "missing" in message else 2
+    )
 
 
 def test_nested_and_grey_zips_are_found(tmp_path, sizes):
@@ -68,8 +79,10 @@ def test_nested_and_grey_zips_are_found(tmp_path, sizes):
         for name in sizes:
             image = np.full((16, 16), 100, np.uint8)
             archive.writestr(name, cv2.imencode(".png", image)[1].tobytes())
-    assert "flat zip" in find_zip_problems(nested, sizes)[0]
-    assert "other than 0 and 255" in find_zip_problems(grey, sizes)[0]
+    assert "flat zip" in find_zip_problems(nested, sizes)["nested.zip"]
+    assert "other than 0 and 255" in find_zip_problems(grey, sizes)["cat-0.png"]
+    del sizes["cat-0.png"]
+    assert find_zip_problems(grey, sizes)["cat-0.png"] == "cat-0.png belongs to no shape"
 
 
 def test_somebodys_folder_is_not_replaced(skeletons, sizes, tmp_path):

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from canet.device import pick_device
 from canet.files import UserError
 
 T = TypeVar("T")
+LONGEST_WAIT = timedelta(days=1)  # torchrun notices dead processes; slow ones are waited for
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class World:
             dist.barrier()
         yield
         if self.is_first and self.size > 1:
+            dist.barrier()
+
+    def wait_for_all(self) -> None:
+        """Go on when every process has come here."""
+        if self.size > 1:
             dist.barrier()
 
     def gather(self, x: torch.Tensor) -> torch.Tensor:
@@ -137,7 +144,8 @@ def join(device_name: str) -> tuple[World, torch.device]:
     if not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=LONGEST_WAIT)
     return World(rank, size), device
 
 

@@ -66,15 +66,21 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     try:
         yield temporary
-        if temporary.is_dir() and path.is_dir():
-            old = _temporary(path)
-            os.rename(path, old)
-            os.rename(temporary, path)
-            shutil.rmtree(old)
+        if temporary.is_dir():
+            replace_folder(temporary, path)
         else:
             os.replace(temporary, path)
     finally:
         remove(temporary)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Move a folder to `path`; a folder that is there goes only then."""
+    old = _temporary(path)
+    if path.is_dir():
+        os.rename(path, old)
+    os.rename(new, path)
+    remove(old)
 
 
 def _temporary(path: Path) -> Path:

@@ -6,9 +6,10 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 
 from tqdm import tqdm
 
@@ -157,11 +158,11 @@ class Stamp:
 
     Args:
         path: where the stamp is kept, beside the outputs.
-        settings: everything the outputs depend on, as JSON-like values; inputs as digests.
+        settings: everything the outputs depend on, a JSON-like value; inputs as digests.
         outputs: the files the stage writes.
     """
 
-    def __init__(self, path: Path, settings: dict, outputs: list[Path]):
+    def __init__(self, path: Path, settings: object, outputs: list[Path]):
         self.path, self.outputs = path, outputs
         self.digest = digest_of(settings)
 
@@ -174,8 +175,9 @@ class Stamp:
             for p in self.outputs
         )
 
-    def write(self) -> None:
-        outputs = {_key(p): sha256_of(p) for p in self.outputs}
+    def write(self, now_at: Mapping[Path, Path] = MappingProxyType({})) -> None:
+        """Record the outputs; `now_at` tells where those are that move to their place after."""
+        outputs = {_key(p): sha256_of(now_at.get(p, p)) for p in self.outputs}
         write_json(self.path, {"digest": self.digest, "outputs": outputs})
 
 

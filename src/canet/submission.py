@@ -1,15 +1,37 @@
-"""Leaderboard files: PNGs, a flat zip and a manifest, checked before they appear."""
+"""Leaderboard files: PNGs, a flat zip and a manifest, checked before they appear.
 
+Shapes are predicted a few at a time, so that memory does not grow with their number, and each PNG
+is kept as soon as it is there: a call that was killed continues, and several processes share a
+folder of shapes.
+"""
+
+import os
 import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from glob import escape
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from canet.dataset import list_images
-from canet.files import UserError, replacing, shown, write_json
+from canet.distributed import ALONE, World
+from canet.files import (
+    UserError,
+    digest_of,
+    digest_of_files,
+    locked,
+    remove,
+    replace_folder,
+    replacing,
+    shown,
+    write_json,
+)
+from canet.stage import Stamp, progress, skip
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal predictions give equal zips
+CHUNK_PX = 64 * 256 * 256  # pixels of shapes predicted at once
 
 
 def encode(skeleton: np.ndarray) -> bytes:
@@ -18,38 +40,167 @@ def encode(skeleton: np.ndarray) -> bytes:
     return cv2.imencode(".png", rgb)[1].tobytes()
 
 
-def write_submission(
-    skeletons: dict[str, np.ndarray], sizes: dict[str, tuple[int, int]], zip_path: Path, facts: dict
-) -> Path:
-    """Write `<name>/*.png`, `<name>.zip` and `<name>.json` beside each other.
+class Submission:
+    """A submission in the making: PNGs come one by one, zip and folder when all are there.
+
+    Until then they wait in a hidden folder beside the zip.
 
     Args:
-        skeletons: (H, W) bool by file name.
-        sizes: (H, W) of the shapes that were to be predicted, by file name.
-        zip_path: of the zip.
-        facts: for the manifest.
-
-    Returns:
-        the folder of PNGs.
+        zip_path: of the zip; `<name>/` and `<name>.json` come to lie beside it.
+        identity: of all that the predictions depend on; what waits under another is not used.
 
     Raises:
-        UserError: the zip would not be valid; nothing is replaced then.
+        UserError: the folder holds files that were not written here.
     """
-    folder, manifest = zip_path.with_suffix(""), zip_path.with_suffix(".json")
-    if folder.exists() and any(folder.iterdir()) and not manifest.exists():
-        raise UserError(f"{shown(folder)}: holds files not written here; choose another --out")
-    with replacing(zip_path) as temporary, replacing(folder) as pngs:
-        pngs.mkdir()
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in sorted(skeletons):
-                content = encode(skeletons[name])
-                (pngs / name).write_bytes(content)
-                archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
-        problems = find_zip_problems(temporary, sizes)
-        if problems:
-            raise UserError(f"{shown(zip_path)}: not written; " + "; ".join(problems[:5]))
-        write_json(manifest, facts)  # before the folder: it is what marks the folder as ours
-    return folder
+
+    def __init__(self, zip_path: Path, identity: str):
+        self.zip_path, self.identity = zip_path, identity
+        self.folder, self.manifest = zip_path.with_suffix(""), zip_path.with_suffix(".json")
+        self.waiting = zip_path.with_name(f".{zip_path.stem}.{identity[:12]}.partial")
+        folder = self.folder
+        if folder.exists() and any(folder.iterdir()) and not self.manifest.exists():
+            raise UserError(f"{shown(folder)}: holds files not written here; choose another --out")
+
+    def lacks(self, name: str) -> bool:
+        return not (self.waiting / name).is_file()
+
+    def add(self, name: str, skeleton: np.ndarray) -> None:
+        """Keep a prediction, (H, W) bool."""
+        self.waiting.mkdir(parents=True, exist_ok=True)
+        temporary = self.waiting / f".{name}.tmp"
+        temporary.write_bytes(encode(skeleton))
+        os.replace(temporary, self.waiting / name)
+
+    def stamp(self, names: Iterable[str]) -> Stamp:
+        """Whether all of this is there already."""
+        outputs = [self.zip_path, self.manifest, *(self.folder / name for name in names)]
+        return Stamp(
+            self.zip_path.with_name(f".{self.zip_path.stem}.stamp"), self.identity, outputs
+        )
+
+    def finish(self, sizes: dict[str, tuple[int, int]], facts: dict) -> None:
+        """Write and check the zip, then the manifest, then the folder: what is killed is repeated.
+
+        Args:
+            sizes: (H, W) of the shapes that were to be predicted, by file name.
+            facts: for the manifest.
+
+        Raises:
+            UserError: the zip would not be valid; nothing is replaced then.
+        """
+        names = sorted(sizes)
+        with replacing(self.zip_path) as temporary:
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+                for name in names:
+                    archive.writestr(zipfile.ZipInfo(name, EPOCH), self._content(name))
+            problems = find_zip_problems(temporary, sizes)
+            for name in problems:
+                remove(self.waiting / name)  # to be predicted again
+            if problems:
+                told = "; ".join(list(problems.values())[:5])
+                raise UserError(f"{shown(self.zip_path)}: not written; {told}")
+        write_json(self.manifest, facts)  # before the folder: it is what marks the folder as ours
+        self.stamp(names).write({self.folder / n: self.waiting / n for n in names})
+        replace_folder(self.waiting, self.folder)
+        for other in self.zip_path.parent.glob(f".{escape(self.zip_path.stem)}.*.partial"):
+            remove(other)
+
+    def _content(self, name: str) -> bytes:
+        if self.lacks(name):
+            raise UserError(f"{shown(self.zip_path)}: not written; {name} is missing")
+        return (self.waiting / name).read_bytes()
+
+
+def check_shapes(paths):  # TEMPORARY
+    from canet.files import read_grey
+
+    return {p.name: read_grey(p).shape for p in paths}
+
+
+def chunks(paths: Iterable[Path], sizes: dict[str, tuple[int, int]]) -> Iterator[list[Path]]:
+    """Paths in groups of at most `CHUNK_PX` pixels, or one larger shape."""
+    group, pixels = [], 0
+    for path in paths:
+        height, width = sizes[path.name]
+        if group and pixels + height * width > CHUNK_PX:
+            yield group
+            group, pixels = [], 0
+        group.append(path)
+        pixels += height * width
+    if group:
+        yield group
+
+
+def submit(
+    paths: list[Path],
+    predict: Callable[[list[Path]], dict[str, np.ndarray]],
+    zip_path: Path,
+    facts: dict,
+    said: str = "",
+    force: bool = False,
+    world: World = ALONE,
+) -> bool:
+    """Predict shapes and write `<name>/*.png`, `<name>.zip` and `<name>.json` beside each other.
+
+    Args:
+        paths: of the shapes.
+        predict: skeletons, (H, W) bool by file name, of some of them.
+        zip_path: of the zip.
+        facts: what the prediction depends on and where it comes from, for the manifest.
+        said: printed when there is something to predict.
+        force: predict again what is current.
+        world: the processes that share the work.
+
+    Returns:
+        False where all was there already.
+
+    Raises:
+        UserError: a shape cannot be used, the zip would not be valid, or another process writes it.
+    """
+    sizes, content = world.share(look_at(paths) if world.is_first else None)
+    facts = facts | {"images": {"folder": paths[0].parent.name, "count": len(paths)} | content}
+    identity = digest_of({k: v for k, v in facts.items() if k != "commit"})
+    submission = Submission(zip_path, identity)
+    with ExitStack() as held:
+        if world.is_first:
+            lock = zip_path.with_name(f".{zip_path.stem}.lock")
+            held.enter_context(
+                locked(lock, f"{shown(zip_path)} is being written by another process")
+            )
+        if world.share(world.is_first and skip(submission.stamp(sizes), force)):
+            return False
+        print(said, end="\n" if said else "", flush=True)
+        with world.first_alone():
+            if force and world.is_first:
+                remove(submission.waiting)
+        _predict(paths[world.rank :: world.size], sizes, predict, submission)
+        world.wait_for_all()
+        if world.is_first:
+            submission.finish(sizes, facts)
+    return True
+
+
+def _predict(
+    paths: list[Path],
+    sizes: dict[str, tuple[int, int]],
+    predict: Callable[[list[Path]], dict[str, np.ndarray]],
+    submission: Submission,
+) -> None:
+    """Add to the submission what it lacks."""
+    left = [path for path in paths if submission.lacks(path.name)]
+    done = len(paths) - len(left)
+    if done:
+        print(f"   continues: {done} of {len(paths)} are predicted", flush=True)
+    with progress(total=len(paths), initial=done, desc="predict", unit="image") as bar:
+        for group in chunks(left, sizes):
+            for name, skeleton in predict(group).items():
+                submission.add(name, skeleton)
+            bar.update(len(group))
+
+
+def look_at(paths: list[Path]) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    """Sizes of the shapes by file name, and a digest of their contents."""
+    return check_shapes(paths), {"sha256": digest_of_files(paths)}
 
 
 def read_submission(path: Path) -> dict[str, np.ndarray]:
@@ -58,18 +209,25 @@ def read_submission(path: Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: no such file, damaged, or a nested folder in the zip.
     """
+    images = dict(images_of(path))
+    if not images:
+        raise UserError(f"{shown(path)}: holds no PNG")
+    return images
+
+
+def images_of(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """What `read_submission` reads, one by one."""
     if path.is_dir():
-        contents = {p.name: p.read_bytes() for p in list_images(path)}
+        contents = ((p.name, p.read_bytes()) for p in list_images(path))
     elif path.is_file():
         contents = _read_zip(path)
     else:
         raise UserError(f"{shown(path)}: no such file or folder; expected a zip or PNGs")
-    if not contents:
-        raise UserError(f"{shown(path)}: holds no PNG")
-    return {name: _decode(name, content) for name, content in contents.items()}
+    for name, content in contents:
+        yield name, _decode(name, content)
 
 
-def _read_zip(path: Path) -> dict[str, bytes]:
+def _read_zip(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(path) as archive:
             nested = [n for n in archive.namelist() if "/" in n]
@@ -77,7 +235,9 @@ def _read_zip(path: Path) -> dict[str, bytes]:
                 raise UserError(
                     f"{shown(path)}: {nested[0]} lies in a folder; the challenge wants a flat zip"
                 )
-            return {n: archive.read(n) for n in archive.namelist() if n.lower().endswith(".png")}
+            for name in archive.namelist():
+                if name.lower().endswith(".png"):
+                    yield name, archive.read(name)
     except zipfile.BadZipFile as error:
         raise UserError(f"{shown(path)}: not a readable zip ({error})") from None
 
@@ -90,26 +250,29 @@ def _decode(name: str, content: bytes) -> np.ndarray:
     return image
 
 
-def find_zip_problems(path: Path, sizes: dict[str, tuple[int, int]]) -> list[str]:
-    """Why the challenge would refuse a zip, or score it 0; [] where it would not.
+def find_zip_problems(path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, str]:
+    """Why the challenge would refuse a zip, or score it 0, by file name; {} where it would not.
 
     Args:
         path: the zip.
         sizes: (H, W) of every expected image by file name.
     """
+    problems, left = {}, dict(sizes)
     try:
-        images = read_submission(path)
+        for name, image in images_of(path):
+            problem = _image_problem(image, left.pop(name, None))
+            if problem:
+                problems[name] = f"{name} {problem}"
     except UserError as error:
-        return [str(error)]
-    missing, unknown = sorted(sizes.keys() - images), sorted(images.keys() - sizes)
-    problems = [f"{name} is missing" for name in missing]
-    problems += [f"{name} belongs to no shape" for name in unknown]
-    for name in sizes.keys() & images.keys():
-        image = images[name]
-        if image.shape != sizes[name]:
-            problems.append(f"{name} is {image.shape[::-1]}, its shape {sizes[name][::-1]}")
-        elif not np.isin(image, (0, 255)).all():
-            problems.append(f"{name} has values other than 0 and 255")
-        elif not image.any():
-            problems.append(f"{name} is empty, which scores 0")
-    return problems
+        return {path.name: str(error)}
+    return {name: f"{name} is missing" for name in left} | problems
+
+
+def _image_problem(image: np.ndarray, size: tuple[int, int] | None) -> str | None:
+    if size is None:
+        return "belongs to no shape"
+    if image.shape != size:
+        return f"is {image.shape[::-1]}, its shape {size[::-1]}"
+    if not np.isin(image, (0, 255)).all():
+        return "has values other than 0 and 255"
+    return None if image.any() else "is empty, which scores 0"
