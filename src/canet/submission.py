@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from canet.dataset import list_images
+from canet.dataset import check_shapes, list_images
 from canet.distributed import ALONE, World
 from canet.files import (
     UserError,
@@ -109,12 +109,6 @@ class Submission:
         if self.lacks(name):
             raise UserError(f"{shown(self.zip_path)}: not written; {name} is missing")
         return (self.waiting / name).read_bytes()
-
-
-def check_shapes(paths):  # TEMPORARY
-    from canet.files import read_grey
-
-    return {p.name: read_grey(p).shape for p in paths}
 
 
 def chunks(paths: Iterable[Path], sizes: dict[str, tuple[int, int]]) -> Iterator[list[Path]]:
