@@ -108,7 +108,8 @@ def test_class_names_are_looked_at_only_when_asked(learned):
 def test_a_stored_forest_decides_alike_and_cannot_run_code(learned, tmp_path):
     shapes, _, f1, table = learned
     chosen = selection.fit(table, list(shapes), f1, Selection(trees=20))
-    selection.save(chosen, tmp_path / "s", {"f1_cross_fitted": 0.5})
+    facts = {"f1_cross_fitted": 0.5, "settings": {}, "commit": "", "finished_at": ""}
+    selection.save(chosen, tmp_path / "s", facts | {"recipe": load("geometry").stored()})
     again, facts = selection.load(tmp_path / "s")
     assert facts["f1_cross_fitted"] == 0.5
     names = list(shapes)

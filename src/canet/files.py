@@ -148,8 +148,10 @@ def read_json(path: Path, **wanted: type) -> dict | None:
     if not isinstance(content, dict):
         return None
     numbers = {int: Integral, float: Real}  # what JSON does not tell apart
-    fits = (isinstance(content.get(k), numbers.get(kind, kind)) for k, kind in wanted.items())
-    return content if all(fits) else None
+    for key, kind in wanted.items():
+        if key not in content or not isinstance(content[key], numbers.get(kind, kind)):
+            return None
+    return content
 
 
 def write_png(path: Path, image: np.ndarray) -> None:

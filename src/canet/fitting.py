@@ -2,6 +2,7 @@
 
 import math
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,10 @@ from canet.prediction import predict_levels
 from canet.recipe import Recipe, Train
 from canet.samples import Samples
 from canet.stage import progress
+
+
+# what a checkpoint tells of the progress, in the types that it was saved with
+PROGRESS = {"epoch": int, "step": int, "losses": list, "elapsed_s": float, "history": list}
 
 
 class Diverged(UserError):
@@ -63,24 +68,35 @@ class State:
         write_with(path, lambda temporary: torch.save(content, temporary))
 
     def restore(self, path: Path, identity: str, device: torch.device) -> bool:
-        """Continue from a checkpoint; False where there is none of this experiment."""
+        """Continue from a checkpoint; False where there is none of this experiment.
+
+        Raises:
+            UserError: the file is damaged, or holds something else; nothing in it is ever run.
+        """
         if not path.is_file():
             return False
         try:
+            with zipfile.ZipFile(path) as archive:  # torch's reader looks at no checksum
+                if damaged := archive.testzip():
+                    raise zipfile.BadZipFile(damaged)
             content = torch.load(path, map_location=device, weights_only=True)
+            if content["identity"] != identity:
+                return False
+            self.model.load_state_dict(content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            if self.ema:
+                self.ema.module.load_state_dict(content["ema"])
+            for name, kind in PROGRESS.items():
+                if not isinstance(content[name], kind):
+                    raise TypeError(name)
+                setattr(self, name, content[name])
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
         except Exception as error:  # torch raises whatever the bytes provoke
             raise UserError(
                 f"{shown(path)}: damaged checkpoint ({type(error).__name__}); "
                 f"delete it, or start over with --force"
             ) from None
-        if content["identity"] != identity:
-            return False
-        self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        if self.ema:
-            self.ema.module.load_state_dict(content["ema"])
-        for name in ("epoch", "step", "losses", "elapsed_s", "history"):
-            setattr(self, name, content[name])
         return True
 
 

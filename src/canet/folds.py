@@ -15,7 +15,16 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from canet.dataset import ImageFolders, class_of, list_images
-from canet.files import REPOSITORY, UserError, digest_of, read_grey, shown, write_with
+from canet.files import (
+    REPOSITORY,
+    UserError,
+    brief,
+    digest_of,
+    printable,
+    read_grey,
+    shown,
+    write_with,
+)
 from canet.recipe import Folds, Recipe
 
 COLUMNS = ["image", "class", "group", "fold"]
@@ -147,13 +156,15 @@ def read_folds(path: Path, images: list[str], settings: Folds) -> pd.DataFrame:
     """
     remedy = "make them anew: src/make_folds.py --force, with the same --recipe and --set"
     require_folds(path)
-    try:
-        table = pd.read_csv(path, dtype={"image": str, "class": str, "group": int, "fold": int})
-    except (ValueError, pd.errors.ParserError) as error:
-        raise UserError(f"{shown(path)}: damaged ({error}); {remedy}") from None
+    kinds = {"image": str, "class": str, "group": int, "fold": int}
+    try:  # a class may be called NA
+        table = pd.read_csv(path, dtype=kinds, keep_default_na=False, encoding="utf-8")
+    except (ValueError, ArithmeticError, pd.errors.ParserError) as error:
+        reason = printable(str(error).partition("\n")[0])
+        raise UserError(f"{shown(path)}: damaged ({reason}); {remedy}") from None
     if list(table.columns) != COLUMNS:
         raise UserError(
-            f"{shown(path)}: columns {list(table.columns)}, expected {COLUMNS}; {remedy}"
+            f"{shown(path)}: columns {brief(list(table.columns))}, expected {COLUMNS}; {remedy}"
         )
     problem = find_leak(table, images, settings)
     if problem:
@@ -165,15 +176,16 @@ def find_leak(table: pd.DataFrame, images: list[str], settings: Folds) -> str | 
     """What makes a table of folds unfit for judging, None where nothing does."""
     doubled = table["image"][table["image"].duplicated()].unique()
     if len(doubled):
-        return f"{doubled[0]} is listed more than once ({len(doubled)} such images)"
+        return f"{printable(doubled[0])} is listed more than once ({len(doubled)} such images)"
     missing, unknown = set(images) - set(table["image"]), set(table["image"]) - set(images)
     if missing or unknown:
         return (
             f"{len(missing)} images of the data set are missing and {len(unknown)} are not in it"
-            f" ({sorted(missing | unknown)[0]})"
+            f" ({printable(min(missing | unknown))})"
         )
     if set(table["fold"]) != set(range(settings.count)):
-        return f"folds {sorted(set(table['fold']))}, expected 0 to {settings.count - 1}"
+        found = brief(sorted(set(table["fold"].tolist())))
+        return f"folds {found}, expected 0 to {settings.count - 1}"
     split = table.groupby("group")["fold"].nunique()
     if settings.scheme == "grouped" and (split > 1).any():
         return f"group {split.index[split > 1][0]} of near duplicates lies in several folds"

@@ -1,19 +1,24 @@
 """A trained model on disk: weights, architecture and all that prediction needs to know.
 
 `model.safetensors` and `config.json` are smp's `save_pretrained`; `training.json` beside them
-holds the recipe and where the model comes from. Loading never runs code from the files.
+holds the recipe, a digest of the weights and where the model comes from. Loading never runs code
+from the files and never asks the network: the architecture is built from the recipe, which is
+checked, and weights are read from safetensors alone.
 """
 
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_model as load_weights
 
-from canet.files import UserError, read_json, replacing, shown, write_json
+from canet.files import UserError, printable, read_json, replacing, sha256_of, shown, write_json
+from canet.fitting import build_model
 from canet.network import CANet
-from canet.recipe import Recipe, check
+from canet.recipe import Recipe, check_stored
+
+WEIGHTS, CONFIG, FACTS = "model.safetensors", "config.json", "training.json"
 
 
 @dataclass(frozen=True)
@@ -31,27 +36,34 @@ def save_model(network: CANet, folder: Path, facts: dict) -> None:
     with replacing(folder) as temporary:
         network.save_pretrained(temporary)
         (temporary / "README.md").unlink(missing_ok=True)  # smp's generic model card
-        write_json(temporary / "training.json", facts)
+        write_json(temporary / FACTS, facts | {"sha256": sha256_of(temporary / WEIGHTS)})
 
 
 def load_model(folder: Path, device: torch.device) -> TrainedModel:
-    """Load what `save_model` wrote, without network access.
+    """Load what `save_model` wrote.
 
     Raises:
-        UserError: the folder is no model or is damaged.
+        UserError: the folder is no model, is damaged, or does not fit together.
     """
-    facts = read_json(folder / "training.json")
-    if not facts or not (folder / "model.safetensors").is_file():
+    weights = folder / WEIGHTS
+    if not weights.is_file():
         raise UserError(
-            f"{shown(folder)}: no model here; expected model.safetensors, config.json and "
-            f"training.json, train one with python src/train.py"
+            f"{shown(folder)}: no model here; expected {WEIGHTS}, {CONFIG} and {FACTS}, "
+            f"train one with python src/train.py"
         )
-    recipe = check(facts["recipe"], shown(folder / "training.json"))
+    facts = read_json(folder / FACTS, recipe=dict, fold=object, finished_at=str, commit=str)
+    if not facts:
+        raise UserError(f"{shown(folder / FACTS)}: missing or damaged; train the model again")
+    recipe = check_stored(facts["recipe"], shown(folder / FACTS))
+    if facts.get("sha256", kept := sha256_of(weights)) != kept:  # older models tell none
+        raise UserError(f"{shown(weights)}: damaged model (checksum differs); train it again")
+    network = build_model(recipe)
     try:
-        with redirect_stdout(None):  # the hub's mixin announces where it loads from
-            network = CANet.from_pretrained(folder)
-    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
-        first_line = str(error).splitlines()[0]
-        raise UserError(f"{shown(folder)}: damaged model ({first_line}); train it again") from None
+        load_weights(network, weights)
+    except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        reason = printable(str(error).partition("\n")[0])
+        raise UserError(f"{shown(weights)}: damaged model ({reason}); train it again") from None
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        raise UserError(f"{shown(weights)}: damaged model (not all numbers); train it again")
     network = network.to(device, memory_format=torch.channels_last).eval()
     return TrainedModel(network, recipe, facts, folder)

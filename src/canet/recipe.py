@@ -5,18 +5,26 @@ names the nearest valid one. The resolved recipe is stored with every run and mo
 """
 
 import difflib
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from canet.files import REPOSITORY, UserError, digest_of, shown
+from canet.files import REPOSITORY, UserError, brief, digest_of, printable, shown
 from canet.input_kinds import problem_of
 
 PIPELINES = REPOSITORY / "pipelines"
 LONGEST_RUN_NAME = 80
+# A run's name is a folder, a file and part of a URL: nothing that leads out of runs/ or ends it.
+NAME = re.compile(r"[\w=+(@][\w .=+,@()\[\]-]*")
+LONGEST_NAME_BYTES = 120  # file systems have 255, of which temporary files need a part
+LARGEST_FILE = 100_000  # bytes; the largest recipe here has 600
+DEEPEST = 20  # levels of a recipe; three are used
+LONGEST_TEXT = 1000  # characters of a value
+MOST_EXPLAINED = 5  # problems in one message
 # Overrides of these leave what is trained as it is, so they do not name another run.
 NOT_THE_TRAINING = (
     "machine.",
@@ -32,11 +40,23 @@ NOT_THE_TRAINING = (
 )
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0, le=10**6)]
+Count = Annotated[int, Field(ge=1, le=10**6)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy, torch and scikit-learn all take
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _printable(cls, value: Any) -> Any:
+        if isinstance(value, str) and (len(value) > LONGEST_TEXT or not value.isprintable()):
+            raise PydanticCustomError("text", "not a short text that can be printed")
+        return value
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class Data(Section):
@@ -48,27 +68,27 @@ class Data(Section):
     test_shapes: str = "img_test_shape"
     test_skeletons: str | None = Field(None, description="labels of the test shapes, if known")
     folds: Path = Field(Path("input/folds"), description="folder of the fold CSVs")
-    size_px: int = Field(256, ge=32, multiple_of=32)
+    size_px: int = Field(256, ge=32, le=8192, multiple_of=32)
 
 
 class Demo(Section):
     """Generated shapes; `train` = 0 generates none and uses what is in `data.root`."""
 
-    train: int = Field(0, ge=0)
-    test: int = Field(0, ge=0)
-    seed: int = 0
+    train: Natural = 0
+    test: Natural = 0
+    seed: Seed = 0
 
 
 class Folds(Section):
     scheme: Literal["stratified", "grouped"] = "stratified"
-    count: int = Field(5, ge=2)
-    seed: int = 0
+    count: int = Field(5, ge=2, le=1000)
+    seed: Seed = 0
     twin_similarity: Share = Field(0.93, description="aligned overlap above which images are twins")
 
 
 class Input(Section):
     kind: str = Field("repaired_distance", description="planes of `input_kinds`, joined by +")
-    max_hole_px: int = Field(25, ge=0, description="holes up to this area are repaired")
+    max_hole_px: Natural = Field(25, description="holes up to this area are repaired")
 
     @field_validator("kind")
     @classmethod
@@ -82,8 +102,16 @@ class Input(Section):
 class Model(Section):
     encoder: str = "resblock64"
     attention_stages: list[Annotated[int, Field(ge=1, le=5)]] = [3, 4, 5]
-    blocks: Count = 3
+    blocks: int = Field(3, ge=1, le=100)
     reduction: Count = 16
+
+    @field_validator("encoder")
+    @classmethod
+    def _plain(cls, encoder: str) -> str:
+        # timm takes hf-hub:… and local-dir:… too, which a model from elsewhere must not ask for
+        if not re.fullmatch(r"[\w.+-]+", encoder) or re.fullmatch(r"resblock\d{4,}", encoder):
+            raise PydanticCustomError("encoder", "not the name of an encoder")
+        return encoder
 
 
 class Loss(Section):
@@ -94,15 +122,17 @@ class Loss(Section):
     positive_weight: NotNegative = Field(0.99, description="W_pos, of skeleton pixels")
     negative_weight: NotNegative = Field(0.01, description="W_neg, of the background")
     gamma: NotNegative = 2.0
-    scale_weights: list[NotNegative] = Field([0.5, 0.3, 0.2, 0.1], description="1, 1/2, 1/4, 1/8")
+    scale_weights: list[NotNegative] = Field(
+        [0.5, 0.3, 0.2, 0.1], min_length=1, description="1, 1/2, 1/4, 1/8"
+    )
     tuned: bool = Field(False, description="train with what the loss search found")
 
 
 class Augment(Section):
     flips_and_turns: bool = True
-    shift_px: int = Field(16, ge=0)
+    shift_px: Natural = 16
     crop_px: int | None = Field(
-        None, ge=32, multiple_of=32, description="train on windows of this size; null: all"
+        None, ge=32, le=8192, multiple_of=32, description="train on windows of this size; null: all"
     )
 
 
@@ -115,18 +145,18 @@ class Train(Section):
     warmup_epochs: NotNegative = 0
     momentum: Share = 0.9
     weight_decay: NotNegative = 1e-5
-    clip_norm: float | None = None
-    ema_decay: float | None = Field(None, description="null: no moving average of the weights")
+    clip_norm: NotNegative | None = None
+    ema_decay: Share | None = Field(None, description="null: no moving average of the weights")
     precision: Literal["float32", "bfloat16", "auto"] = "auto"
     evaluate_every: Count = 5
-    seed: int = 0
+    seed: Seed = 0
 
 
 class LossSearch(Section):
-    trials: int = Field(0, ge=0, description="finished or pruned trials wanted; 0 searches nothing")
+    trials: Natural = Field(0, description="finished or pruned trials wanted; 0 searches nothing")
     epochs: Count = 5
     images: Count = 200
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Postprocess(Section):
@@ -136,7 +166,7 @@ class Postprocess(Section):
     """
 
     inside_shape: bool = Field(True, description="drop pixels outside the closed shape")
-    min_component_px: int = Field(0, ge=0, description="drop smaller islands, but never all")
+    min_component_px: Natural = Field(0, description="drop smaller islands, but never all")
     components: Literal["any", "one", "per_shape"] = Field(
         "any", description="8-connected pieces: as they come, one, or one per piece of the shape"
     )
@@ -144,7 +174,7 @@ class Postprocess(Section):
         "path", description="to get there: keep the best piece, or connect all by cheapest paths"
     )
     thin: bool = Field(False, description="thin to one pixel (Zhang–Suen)")
-    spur_px: int = Field(0, ge=0, description="drop end branches of fewer pixels")
+    spur_px: Natural = Field(0, description="drop end branches of fewer pixels")
     spur_radii: NotNegative = Field(0, description="likewise, in radii of the shape there")
 
     @property
@@ -161,7 +191,7 @@ class Postprocess(Section):
 
 class ThresholdSearch(Section):
     trials: Count = 40
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Selection(Section):
@@ -172,8 +202,8 @@ class Selection(Section):
     max_features: Annotated[float, Field(gt=0, le=1)] = 0.2
     min_leaf: Count = 1
     class_names: bool = Field(False, description="also look at the class that a file name tells")
-    trials: int = Field(0, ge=0, description="finished trials wanted; 0 takes the above as it is")
-    seed: int = 0
+    trials: Natural = Field(0, description="finished trials wanted; 0 takes the above as it is")
+    seed: Seed = 0
 
 
 class Predict(Section):
@@ -211,6 +241,17 @@ class Recipe(Section):
     selection: Selection = Selection()
     predict: Predict = Predict()
     machine: Machine = Machine()
+
+    @field_validator("name")
+    @classmethod
+    def _stays_in_runs(cls, name: str) -> str:
+        if not NAME.fullmatch(name) or len(name.encode()) > LONGEST_NAME_BYTES:
+            raise PydanticCustomError(
+                "name",
+                "a run's name has letters, digits, spaces and any of =._-+,@()[], begins with "
+                "none of .-,)] and is short",
+            )
+        return name
 
     @property
     def data_root(self) -> Path:
@@ -261,49 +302,116 @@ def load(name: str, overrides: list[str] = ()) -> Recipe:
         UserError: unknown recipe or key (with the nearest valid one), value out of range.
     """
     values = _read_over_parent(_find(name))
-    plain_name = values.pop("name", None) or Path(name).stem
+    plain_name = str(values.pop("name", None) or Path(name).stem)
     changes = dict(_parse(text) for text in overrides)
     chosen_name = changes.pop("name", None)
     for key, value in changes.items():
         _assign(values, key, value)
     experiment = {k: v for k, v in changes.items() if not k.startswith(NOT_THE_TRAINING)}
     values["name"] = str(chosen_name or _named(plain_name, experiment))
-    return check(values, f"recipe {name}")
+    return check(values, f"recipe {printable(name)}")
 
 
-def check(values: dict, origin: str) -> Recipe:
-    """A `Recipe` from plain values.
+def check(values: dict, origin: str, kind: type[AnySection] = Recipe) -> AnySection:
+    """A `Recipe`, or one section of it, from plain values.
 
     Raises:
         UserError: naming `origin`, the key, the problem and the nearest valid key.
     """
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(_explain(e) for e in error.errors())
-        raise UserError(f"{origin}: {problems}") from None
+        errors = error.errors(include_url=False)
+        problems = "; ".join(_explain(e) for e in errors[:MOST_EXPLAINED])
+        more = len(errors) - MOST_EXPLAINED
+        raise UserError(f"{origin}: {problems}" + (f"; … {more} more" * (more > 0))) from None
 
 
-def _find(name: str) -> Path:
-    path = PIPELINES / f"{name}.yaml"
-    if path.is_file():
-        return path
-    if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
-        return Path(name)
-    near = difflib.get_close_matches(name, available(), 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(available())}"
-    raise UserError(f"no recipe {name} in {shown(PIPELINES)}/: {hint}")
+def check_stored(values: object, origin: str) -> Recipe:
+    """The recipe that came with a model; what it says of machines and folders to write is left out.
+
+    Raises:
+        UserError: as `check`.
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"{origin}: holds no recipe; train it again")
+    return check({k: v for k, v in values.items() if k != "machine"}, origin)
+
+
+def _find(name: object) -> Path:
+    candidates = []
+    if isinstance(name, str) and len(name) <= LONGEST_TEXT:
+        is_path = Path(name).suffix in (".yaml", ".yml")
+        candidates = [PIPELINES / f"{name}.yaml", *([Path(name)] if is_path else [])]
+    try:
+        return next(path for path in candidates if path.is_file())
+    except (StopIteration, OSError):  # such as a name that is too long
+        near = difflib.get_close_matches(str(name)[:LONGEST_TEXT], available(), 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(available())}"
+        said = printable(name) if isinstance(name, str) else brief(name)
+        raise UserError(f"no recipe {said} in {shown(PIPELINES)}/: {hint}") from None
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML of sections, keys and values alone.
+
+    Aliases, which can make a few lines expand to gigabytes, tags, keys that are there twice and
+    deep nesting are errors; dates stay text.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in known if not tag.endswith(":timestamp")]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    depth = 0
+
+    def compose_node(self, parent, index):
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or event.anchor or getattr(event, "tag", None):
+            raise yaml.MarkedYAMLError(problem="it has an alias, an anchor or a tag")
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise yaml.MarkedYAMLError(problem="it is nested too deeply")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key in (self.construct_object(key, deep=True) for key, _ in node.value):
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(problem=f"its key {brief(key)} is no text")
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"its key {printable(key)} is there twice")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _from_yaml(content: str | bytes, origin: str) -> Any:
+    """A value from YAML.
+
+    Raises:
+        UserError: in one line that begins with `origin`.
+    """
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+        if len(text) > LARGEST_FILE:
+            raise yaml.YAMLError("it is too long")
+        return yaml.load(text, _PlainLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        where = "" if line is None else f" in line {line + 1}"
+        raise UserError(f"{origin}: not readable as YAML{where} ({printable(reason)})") from None
 
 
 def _read(path: Path) -> dict:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        first_line = str(error).splitlines()[0]
-        raise UserError(f"{shown(path)}: not readable as YAML ({first_line})") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{shown(path)}: expected sections with keys, found {values!r}")
-    return values
+    with open(path, "rb") as file:
+        content = file.read(LARGEST_FILE + 1)  # one more, so that what is too long is noticed
+    values = _from_yaml(content, shown(path))
+    if not isinstance(values, dict | None):
+        raise UserError(f"{shown(path)}: expected sections with keys, found {brief(values)}")
+    return values or {}
 
 
 def _read_over_parent(path: Path) -> dict:
@@ -313,7 +421,9 @@ def _read_over_parent(path: Path) -> dict:
         return values
     base = _read(_find(parent))
     if "parent" in base:
-        raise UserError(f"{shown(path)}: its parent {parent} has a parent itself; one level only")
+        raise UserError(
+            f"{shown(path)}: its parent {printable(parent)} has a parent itself; one level only"
+        )
     return _merge(base, values)
 
 
@@ -328,11 +438,8 @@ def _merge(base: dict, over: dict) -> dict:
 def _parse(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise UserError(f"{text!r} is no override: write key=value, such as train.epochs=20")
-    try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UserError(f"the value in {text!r} is not readable as YAML") from None
+        raise UserError(f"{brief(text)} is no override: write key=value, such as train.epochs=20")
+    return key, _from_yaml(value, f"the value in {brief(text)}")
 
 
 def _assign(values: dict, key: str, value: Any) -> None:
@@ -340,7 +447,9 @@ def _assign(values: dict, key: str, value: Any) -> None:
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
-            raise UserError(f"{key}: {section} is a value and has no keys below it")
+            raise UserError(
+                f"{printable(key)}: {printable(section)} is a value and has no keys below it"
+            )
     values[last] = value
 
 
@@ -363,7 +472,7 @@ def _valid_keys() -> list[str]:
 
 
 def _explain(error: dict) -> str:
-    key = ".".join(str(part) for part in error["loc"])
+    key = printable(".".join(str(part) for part in error["loc"]))
     if error["type"] == "extra_forbidden":
         keys = _valid_keys()
         by_last = {k.rpartition(".")[2]: k for k in keys}
@@ -373,4 +482,5 @@ def _explain(error: dict) -> str:
         return f"unknown key {key}" + (f", did you mean {near[0]}?" if near else "")
     if error["type"] == "missing":
         return f"{key} is missing"
-    return f"{key} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    message = printable(error["msg"])
+    return f"{key} is {brief(error['input'])}: {message[0].lower()}{message[1:]}"

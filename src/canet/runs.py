@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from canet.files import REPOSITORY, UserError, digest_of, read_json, shown
-from canet.model_folder import TrainedModel, load_model
-from canet.recipe import Postprocess
+from canet.files import REPOSITORY, UserError, digest_of, printable, read_json, shown
+from canet.model_folder import FACTS, TrainedModel, load_model
+from canet.recipe import Postprocess, check
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -28,7 +28,7 @@ def finished_folds(run: Path) -> dict[str, dict]:
     found = {}
     for path in sorted(run.glob("fold-*/done.json")):
         name = path.parent.name.removeprefix("fold-")
-        done = read_json(path)
+        done = read_json(path, identity=str, finished_at=str)
         if done and (name.isdecimal() or name == "all"):
             found[name] = done
     return found
@@ -42,10 +42,14 @@ def require_same_experiment(run: Path, folds: list[str]) -> None:
     """
     kinds = {}
     for k in folds:
-        facts = read_json(run / f"fold-{k}" / "model" / "training.json") or {"recipe": {}}
+        path = run / f"fold-{k}" / "model" / FACTS
+        facts = read_json(path, recipe=dict)
+        if not facts:
+            raise UserError(f"{shown(path)}: missing or damaged; train fold {k} again")
         r = facts["recipe"]
         trained = {key: r.get(key) for key in ("input", "model", "augment", "folds", "train")}
-        trained["train"] = {k: v for k, v in (trained["train"] or {}).items() if k != "folds"}
+        if isinstance(trained["train"], dict):
+            trained["train"] = {k: v for k, v in trained["train"].items() if k != "folds"}
         kinds.setdefault(digest_of(trained), []).append(k)
     if len(kinds) > 1:
         groups = " and ".join(", ".join(ks) for ks in kinds.values())
@@ -81,7 +85,7 @@ def find_run(name: str | None, runs: Path = REPOSITORY / "runs") -> Path:
         if folder.is_dir():
             return folder
     near = ", ".join(sorted(p.name for p in runs.glob("*") if finished_folds(p))) or "none"
-    raise UserError(f"no run {name}; trained runs: {near}")
+    raise UserError(f"no run {printable(name)}; trained runs: {near}")
 
 
 def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRun:
@@ -105,16 +109,26 @@ def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRu
         )
     models = [load_model(folder / f"fold-{k}" / "model", device) for k in chosen]
     require_same_experiment(folder, chosen)
-    tuned = read_json(folder / "threshold.json")
-    if tuned:
-        if any(there.get(k, {}).get("identity") != v for k, v in tuned["trained"].items()):
-            raise UserError(
-                f"{shown(folder)}: threshold.json is of an earlier training; run "
-                f"src/tune_threshold.py again"
-            )
-        origin = f"{tuned['study']}, {tuned['images']} held-out images"
-        return TrainedRun(
-            folder, models, tuned["threshold"], Postprocess(**tuned["postprocess"]), origin
+    if not (folder / "threshold.json").exists():
+        settings = models[0].recipe.postprocess
+        return TrainedRun(folder, models, DEFAULT_THRESHOLD, settings, "default, nothing was tuned")
+    tuned = read_threshold(folder / "threshold.json")
+    if any(there.get(k, {}).get("identity") != v for k, v in tuned["trained"].items()):
+        raise UserError(
+            f"{shown(folder)}: threshold.json is of an earlier training; run "
+            f"src/tune_threshold.py again"
         )
-    settings = models[0].recipe.postprocess
-    return TrainedRun(folder, models, DEFAULT_THRESHOLD, settings, "default, nothing was tuned")
+    origin = f"{printable(tuned['study'])}, {tuned['images']} held-out images"
+    return TrainedRun(folder, models, tuned["threshold"], tuned["postprocess"], origin)
+
+
+def read_threshold(path: Path) -> dict:
+    """What the threshold search wrote, `postprocess` checked.
+
+    Raises:
+        UserError: the file is damaged; the default threshold would quietly be a worse one.
+    """
+    tuned = read_json(path, threshold=float, postprocess=dict, trained=dict, study=str, images=int)
+    if not tuned or not 0 < tuned["threshold"] < 1:
+        raise UserError(f"{shown(path)}: damaged; run src/tune_threshold.py --force, or delete it")
+    return tuned | {"postprocess": check(tuned["postprocess"], shown(path), Postprocess)}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from canet.dataset import list_images, read_skeleton
-from canet.files import UserError, write_with
+from canet.files import UserError, printable, write_with
 from canet.metrics import Score, score_image, summarize
 
 
@@ -32,14 +32,14 @@ def score_predictions(
     missing, unknown = sorted(labels.keys() - predictions), sorted(predictions.keys() - labels)
     if missing or unknown:
         raise UserError(
-            f"predictions missing: {len(missing)} ({', '.join(missing[:1]) or 'none'}), without "
-            f"label: {len(unknown)} ({', '.join(unknown[:1]) or 'none'}); "
+            f"predictions missing: {len(missing)} ({printable(*missing[:1] or ['none'])}), without "
+            f"label: {len(unknown)} ({printable(*unknown[:1] or ['none'])}); "
             f"names must be those of the labels"
         )
     for name, label in labels.items():
         if predictions[name].shape != label.shape:
             raise UserError(
-                f"{name}: prediction is {predictions[name].shape[::-1]}, "
+                f"{printable(name)}: prediction is {predictions[name].shape[::-1]}, "
                 f"label {label.shape[::-1]}; the challenge would score 0"
             )
     return {name: score_image(predictions[name], label) for name, label in labels.items()}

@@ -167,12 +167,11 @@ class Stamp:
         self.digest = digest_of(settings)
 
     def is_current(self) -> bool:
-        kept = read_json(self.path)
-        if not kept or kept.get("digest") != self.digest:
+        kept = read_json(self.path, digest=str, outputs=dict)
+        if not kept or kept["digest"] != self.digest:
             return False
         return all(
-            p.is_file() and kept.get("outputs", {}).get(_key(p)) == sha256_of(p)
-            for p in self.outputs
+            p.is_file() and kept["outputs"].get(_key(p)) == sha256_of(p) for p in self.outputs
         )
 
     def write(self, now_at: Mapping[Path, Path] = MappingProxyType({})) -> None:

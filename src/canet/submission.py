@@ -22,16 +22,21 @@ from canet.files import (
     digest_of,
     digest_of_files,
     locked,
+    printable,
+    read_grey,
     remove,
     replace_folder,
     replacing,
     shown,
     write_json,
 )
+from canet.png import Unreadable, decode_grey
 from canet.stage import Stamp, progress, skip
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal predictions give equal zips
 CHUNK_PX = 64 * 256 * 256  # pixels of shapes predicted at once
+LARGEST_MEMBER = 2**26  # bytes of a PNG in a zip; larger ones are not unpacked
+MOST_PIXELS_READ = 2**31  # of all images of a submission: 30,000 of the challenge's size
 
 
 def encode(skeleton: np.ndarray) -> bytes:
@@ -203,7 +208,12 @@ def read_submission(path: Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: no such file, damaged, or a nested folder in the zip.
     """
-    images = dict(images_of(path))
+    images, pixels = {}, 0
+    for name, image in images_of(path):
+        images[name] = image
+        pixels += image.size
+        if pixels > MOST_PIXELS_READ:
+            raise UserError(f"{shown(path)}: its images are too large to be skeletons; mend it")
     if not images:
         raise UserError(f"{shown(path)}: holds no PNG")
     return images
@@ -212,36 +222,49 @@ def read_submission(path: Path) -> dict[str, np.ndarray]:
 def images_of(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """What `read_submission` reads, one by one."""
     if path.is_dir():
-        contents = ((p.name, p.read_bytes()) for p in list_images(path))
+        yield from ((p.name, read_grey(p)) for p in list_images(path))
     elif path.is_file():
-        contents = _read_zip(path)
+        yield from _read_zip(path)
     else:
         raise UserError(f"{shown(path)}: no such file or folder; expected a zip or PNGs")
-    for name, content in contents:
-        yield name, _decode(name, content)
 
 
-def _read_zip(path: Path) -> Iterator[tuple[str, bytes]]:
+def _read_zip(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     try:
         with zipfile.ZipFile(path) as archive:
-            nested = [n for n in archive.namelist() if "/" in n]
-            if nested:
-                raise UserError(
-                    f"{shown(path)}: {nested[0]} lies in a folder; the challenge wants a flat zip"
-                )
+            problem = _structure_problem(archive.infolist())
+            if problem:
+                raise UserError(f"{shown(path)}: {problem}")
             for name in archive.namelist():
                 if name.lower().endswith(".png"):
-                    yield name, archive.read(name)
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{shown(path)}: not a readable zip ({error})") from None
+                    yield name, _decode(f"{shown(path)}: {printable(name)}", archive.read(name))
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # damaged, encrypted, packed in an unknown way: zipfile has many
+        reason = printable(str(error).partition("\n")[0])
+        raise UserError(f"{shown(path)}: not a readable zip ({reason}); make it anew") from None
 
 
-def _decode(name: str, content: bytes) -> np.ndarray:
-    data = np.frombuffer(content, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-    if image is None:
-        raise UserError(f"{name}: not a readable image")
-    return image
+def _structure_problem(members: list[zipfile.ZipInfo]) -> str | None:
+    """What forbids to unpack a zip at all."""
+    seen = set()
+    for member in members:
+        name = printable(member.filename)
+        if "/" in member.filename:
+            return f"{name} lies in a folder; the challenge wants a flat zip"
+        if member.filename in seen:
+            return f"{name} is there twice; make the zip anew"
+        if member.file_size > LARGEST_MEMBER:
+            return f"{name} would unpack to {member.file_size:,} bytes; no skeleton is so large"
+        seen.add(member.filename)
+    return None
+
+
+def _decode(origin: str, content: bytes) -> np.ndarray:
+    try:
+        return decode_grey(content)
+    except Unreadable as error:
+        raise UserError(f"{origin}: {error}") from None
 
 
 def find_zip_problems(path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, str]:

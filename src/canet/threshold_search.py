@@ -94,7 +94,7 @@ def load_out_of_fold(recipe: Recipe) -> OutOfFold:
             f"src/train.py --fold 0 with the same --recipe and --set"
         )
     require_same_experiment(recipe.run_folder, [p.parent.name[5:] for p in files])
-    parts = [np.load(path, allow_pickle=False) for path in files]
+    parts = [read_held_out(path) for path in files]
     names = [str(name) for part in parts for name in part["names"]]
     if len(set(names)) < len(names):
         raise UserError(f"{shown(recipe.run_folder)}: folds overlap; train them on the same folds")
@@ -105,6 +105,28 @@ def load_out_of_fold(recipe: Recipe) -> OutOfFold:
         np.stack([read_skeleton(folders.train_skeletons / n) for n in names]),
         np.stack([read_grey(folders.train_shapes / n) for n in names]),
     )
+
+
+def read_held_out(path: Path) -> dict[str, np.ndarray]:
+    """Names (N,) and levels (N, H, W) uint8 of one fold's held-out images.
+
+    Raises:
+        UserError: the file is damaged or holds something else; nothing in it is ever run.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names, levels = arrays["names"], arrays["levels"]
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the bytes provoke: zip, zlib, NumPy's own header
+        raise UserError(
+            f"{shown(path)}: damaged ({type(error).__name__}); train the fold again: src/train.py"
+        ) from None
+    if names.dtype.kind != "U" or levels.dtype != np.uint8 or levels.ndim != 3 or len(names) == 0:
+        raise UserError(f"{shown(path)}: no held-out probabilities; train the fold again")
+    if names.shape != levels.shape[:1]:
+        raise UserError(f"{shown(path)}: names and images differ in number; train the fold again")
+    return {"names": names, "levels": levels}
 
 
 def skeleton_of(images: OutOfFold, i: int, threshold: float, settings: Postprocess) -> np.ndarray:

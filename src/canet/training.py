@@ -34,11 +34,11 @@ from canet.folds import folds_path, require_folds
 from canet.input_kinds import shown_channel
 from canet.metrics import best_threshold
 from canet.model_folder import save_model
-from canet.recipe import Loss, Recipe
+from canet.recipe import Loss, Recipe, check
 from canet.samples import Samples, load_split
 from canet.stage import commit, versions
 
-CHECKPOINT, DONE = "checkpoint.pt", "done.json"
+CHECKPOINT, DONE, WEIGHTS = "checkpoint.pt", "done.json", "model/model.safetensors"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SAME_REQUEST_S = 1.0  # a terminal and torchrun both pass on one Ctrl-C
 TRAINING_SECTIONS = ("input", "model", "loss", "augment", "train", "folds")
@@ -64,13 +64,13 @@ def with_tuned_loss(recipe: Recipe, fold: int | str) -> Recipe:
     if not recipe.loss.tuned:
         return recipe
     path = fold_folder(recipe, fold) / "tuned_loss.json"
-    found = read_json(path)
+    found = read_json(path, loss=dict)
     if not found:
         raise UserError(
             f"{shown(path)}: loss.tuned is set and the loss search has not ended; run "
             f"src/tune_loss.py --fold {fold} --trials 20 with the same --recipe and --set"
         )
-    return recipe.model_copy(update={"loss": Loss(**found["loss"])})
+    return recipe.model_copy(update={"loss": check(found["loss"], shown(path), Loss)})
 
 
 def identity_of(recipe: Recipe, fold: int | str) -> str:
@@ -151,10 +151,11 @@ class Recorder(Watch):
 
 def is_done(folder: Path, identity: str) -> bool:
     """Whether this training has ended and what it left is intact."""
-    done = read_json(folder / DONE)
+    done = read_json(folder / DONE, identity=str, outputs=dict)
     return (
         done is not None
         and done["identity"] == identity
+        and WEIGHTS in done["outputs"]
         and all(
             (folder / name).is_file() and sha256_of(folder / name) == digest
             for name, digest in done["outputs"].items()
@@ -292,7 +293,7 @@ def _finish(fitting: Fitting, state: State, folder: Path, origin: dict) -> None:
         "training_s": round(sum(row["elapsed_s"] for row in state.history), 1),
     }
     save_model(state.judged, folder / "model", facts)
-    written = [folder / "model" / "model.safetensors"]
+    written = [folder / WEIGHTS]
     written += [folder / "held_out.npz"] if held_out else []
     done = {key: facts[key] for key in ("identity", "finished_at")}
     done["outputs"] = {str(p.relative_to(folder)): sha256_of(p) for p in written}

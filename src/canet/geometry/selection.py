@@ -10,12 +10,24 @@ import pandas as pd
 from sklearn.ensemble import ExtraTreesClassifier
 
 from canet.dataset import class_of
-from canet.files import UserError, read_json, replacing, sha256_of, shown, write_json
+from canet.files import (
+    UserError,
+    printable,
+    read_json,
+    replacing,
+    sha256_of,
+    shown,
+    write_json,
+)
 from canet.geometry.candidates import CANDIDATES, PLAIN, ShapeGeometry
 from canet.geometry.features import features_of
-from canet.recipe import Selection
+from canet.recipe import Selection, check_stored
 
 FOREST, CONFIG = "forest.skops", "config.json"
+# keys of the configuration that are used, here or in what is said of a prediction
+STORED = {"columns": list, "candidates": list, "sha256": str, "recipe": dict, "settings": dict}
+STORED |= {"f1_cross_fitted": float, "commit": str, "finished_at": str}
+LEAF = -1  # a leaf's child in scikit-learn's trees
 TRUSTED = ["sklearn.tree._tree.Tree"]  # arrays of nodes; all else must be skops' own choice
 CLASS = "class "  # begins the names of the columns that say which class a file name tells
 
@@ -94,22 +106,71 @@ def load(folder: Path) -> tuple[Selector, dict]:
     """A stored selector and the facts stored with it.
 
     Raises:
-        UserError: nothing there, damaged, not only a forest, or made for other candidates.
+        UserError: nothing there, damaged, not only a forest, or made for other candidates or
+            features; nothing in the files is ever run.
     """
     import skops.io
 
-    config = read_json(folder / CONFIG)
-    if not config or not (folder / FOREST).is_file():
+    forest_path, config_path = folder / FOREST, folder / CONFIG
+    if not config_path.exists() or not forest_path.is_file():
         raise UserError(f"{shown(folder)}: no stored selection; train one: bash run.sh geometry")
-    if config["sha256"] != sha256_of(folder / FOREST):
-        raise UserError(f"{shown(folder / FOREST)}: damaged or replaced; train it again")
-    foreign = set(skops.io.get_untrusted_types(file=folder / FOREST)) - set(TRUSTED)
-    if foreign:
-        raise UserError(f"{shown(folder / FOREST)}: holds {min(foreign)}, not a plain forest")
-    forest = skops.io.load(folder / FOREST, trusted=TRUSTED)
+    config = read_json(config_path, **STORED)
+    if not config:
+        raise UserError(f"{shown(config_path)}: damaged; train it again: bash run.sh geometry")
+    if config["sha256"] != sha256_of(forest_path):
+        raise UserError(f"{shown(forest_path)}: damaged or replaced; train it again")
     if config["candidates"] != [c.name for c in CANDIDATES]:
         raise UserError(f"{shown(folder)}: was made for other candidates; train it again")
+    config["recipe"] = check_stored(config["recipe"], shown(config_path)).stored()
+    try:
+        foreign = set(skops.io.get_untrusted_types(file=forest_path)) - set(TRUSTED)
+        forest = None if foreign else skops.io.load(forest_path, trusted=TRUSTED)
+    except Exception as error:  # skops raises whatever the bytes provoke
+        raise UserError(
+            f"{shown(forest_path)}: damaged ({type(error).__name__}); train it again"
+        ) from None
+    if foreign:
+        raise UserError(
+            f"{shown(forest_path)}: holds {printable(min(foreign))}, not a plain forest; "
+            f"do not use it, train one: bash run.sh geometry"
+        )
+    if not _is_sound(forest, len(config["columns"])):
+        raise UserError(f"{shown(forest_path)}: no forest for these features; train it again")
     return Selector(forest, config["columns"], config["candidates"]), config
+
+
+def _is_sound(forest: object, columns: int) -> bool:
+    """Whether this is a forest that can predict: scikit-learn follows its nodes unchecked."""
+    if not isinstance(forest, ExtraTreesClassifier):
+        return False
+    try:
+        classes = np.asarray(forest.classes_)
+        known = np.isin(classes, range(len(CANDIDATES))).all()
+        alike = forest.n_features_in_ == columns and forest.n_outputs_ == 1
+        trees = [estimator.tree_ for estimator in forest.estimators_]
+        return bool(known and alike and trees) and all(
+            tree.value.shape == (tree.node_count, 1, len(classes))
+            and tree.n_features == columns
+            and _nodes_are_sound(tree)
+            for tree in trees
+        )
+    except (AttributeError, TypeError, ValueError):
+        return False
+
+
+def _nodes_are_sound(tree) -> bool:
+    """Whether every way from the root ends in a leaf: children come after their parent."""
+    index, left, right = np.arange(tree.node_count), tree.children_left, tree.children_right
+    inner = left != LEAF
+    children = np.stack([left[inner], right[inner]])
+    feature = tree.feature[inner]
+    return bool(
+        tree.node_count
+        and (children > index[inner]).all()
+        and (children < tree.node_count).all()
+        and (feature >= 0).all()
+        and (feature < tree.n_features).all()
+    )
 
 
 def predict(
