@@ -4,27 +4,30 @@ reads   the data set, its folds, its maps; the images a fold holds out are not t
 writes  the study (runs/NAME/optuna.db or --storage) and runs/NAME/fold-K/tuned_loss.json,
         which training uses where the recipe sets loss.tuned
 
-Runs until loss_search.trials trials have ended, and continues a study that was killed;
---trials N adds N more.
+Runs until loss_search.trials or --trials have ended in all; the same command continues a search
+that was killed, and does nothing after its end. A SQLite file takes one worker. With --storage
+postgresql://… the command may be given as often as there are workers, on machines that share the
+folder of runs; any of them may be killed. --force starts a new study: give it to the first only.
 
 examples:
   python src/tune_loss.py --recipe demo
   python src/tune_loss.py --recipe cpu --fold 0 --trials 20
+  python src/tune_loss.py --recipe cpu --trials 60 --storage postgresql://me@host/optuna
   optuna-dashboard sqlite:///runs/demo/optuna.db
 """
 
 from canet import stage
 from canet.folds import folds_path
 from canet.loss_search import search_loss
-from canet.study import shown_url
+from canet.study import add_trials, shown_url
 from canet.training import fold_folder, fold_number
 
 
 def main() -> None:
     parser = stage.recipe_parser(__doc__)
     parser.add_argument("--fold", action="append", metavar="K", help="fold the loss is for, or all")
-    parser.add_argument("--trials", type=int, default=0, metavar="N", help="add N trials")
     stage.add_storage(parser)
+    add_trials(parser)
     args = parser.parse_args()
     recipe = stage.load_recipe(args)
     folds = [fold_number(text) for text in args.fold or []] or recipe.train.folds

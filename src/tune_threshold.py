@@ -6,11 +6,11 @@ writes  the study, runs/NAME/threshold.json, threshold.png, scores.csv (CANet af
 
 The study is checked against a sweep; its F1 is also given cross-fitted. It tries what
 the recipe does not name under postprocess, and is never below plain thresholding unless a named
-switch is.
+switch is. For many workers in one study see tune_loss.py.
 
 examples:
   python src/tune_threshold.py --recipe demo
-  python src/tune_threshold.py --recipe cpu --trials 20      adds 20 trials
+  python src/tune_threshold.py --recipe cpu --trials 80      until 80 trials in all have ended
   python src/tune_threshold.py --recipe cpu --set postprocess.components=one
                                                              one piece, the rest searched
 """
@@ -20,15 +20,15 @@ import pandas as pd
 from canet import stage
 from canet.recipe import Postprocess
 from canet.runs import finished_folds
-from canet.study import shown_url
+from canet.study import add_trials, shown_url
 from canet.switches import in_words
 from canet.threshold_search import held_out_files, search_threshold
 
 
 def main() -> None:
     parser = stage.recipe_parser(__doc__)
-    parser.add_argument("--trials", type=int, default=0, metavar="N", help="add N trials")
     stage.add_storage(parser)
+    add_trials(parser)
     args = parser.parse_args()
     recipe = stage.load_recipe(args)
     outputs = [recipe.run_folder / n for n in ("threshold.json", "threshold.png", "scores.csv")]

@@ -1,16 +1,20 @@
+import multiprocessing
+import os
+
 import numpy as np
 import optuna
 import pytest
 import torch
 
 from canet import loss_search, recipe, threshold_search
+from canet.database import storage_url
 from canet.files import UserError, read_json
 from canet.fitting import Diverged, Fitting
 from canet.loss_search import inner_split, search_loss
 from canet.metrics import quantize
 from canet.recipe import Postprocess
 from canet.runs import load_run, newest_run
-from canet.study import ended_trials, open_study, storage_url
+from canet.study import Wanted, best_trial, ended_trials, open_search
 from canet.switches import starts, suggest
 from canet.threshold_search import OutOfFold, cross_fitted_f1, search_threshold, sweep
 from canet.training import fold_folder, train_fold
@@ -35,37 +39,203 @@ def test_loss_search_starts_with_the_recipe_and_continues(tiny, tiny_folds):
     assert first["inner_f1"] == study.best_value
     search_loss(tiny, 0)
     assert len(optuna.load_study(study_name=first["study"], storage=storage_url(tiny)).trials) == 2
-    search_loss(tiny, 0, more=1)
+    search_loss(tiny, 0, trials=3)
     again = optuna.load_study(study_name=first["study"], storage=storage_url(tiny))
     assert len(again.trials) == 3
     assert again.trials[2].params != again.trials[1].params
 
 
-def test_a_killed_trial_is_failed_and_asked_for_again(tiny):
-    study = open_study(tiny, "killed", 0)
-    left_running = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
-    again = open_study(tiny, "killed", 0)
-    states = [t.state.name for t in again.trials]
-    assert states == ["FAIL", "WAITING"]
-    assert again.ask().suggest_float("x", 0, 1) == left_running.params["x"]
-    assert ended_trials(again) == []
+def test_fewer_trials_than_there_are_change_nothing(tiny, tiny_folds, capsys):
+    search_loss(tiny, 0, trials=2)
+    path = fold_folder(tiny, 0) / "tuned_loss.json"
+    before = path.read_bytes()
+    search_loss(tiny, 0, trials=1)
+    assert "2 trials have ended, 1 are asked for" in capsys.readouterr().out
+    assert path.read_bytes() == before
+    path.unlink()  # concluded again, from the same trials
+    search_loss(tiny, 0, trials=1)
+    assert path.read_bytes() == before
+
+
+STARTS = [{"x": 0.5}, {"x": 0.25}]
+
+
+def trial(number: int, state: str, **params: float) -> optuna.trial.FrozenTrial:
+    """A trial as a study lists it; parameters are those that it was enqueued with."""
+    attrs = {"fixed_params": params} if params else {}
+    made = optuna.trial.create_trial(
+        state=optuna.trial.TrialState[state],
+        value=1.0 if state == "COMPLETE" else None,
+        system_attrs=attrs,
+    )
+    made.number = number
+    return made
+
+
+def test_which_trials_are_wanted():
+    plain = Wanted(2)
+    lower = [trial(0, "COMPLETE"), trial(1, "FAIL"), trial(2, "RUNNING"), trial(3, "RUNNING")]
+    assert plain.problem(2, {}, lower) is None
+    assert plain.problem(3, {}, lower) == "enough without it"
+    assert Wanted(3).problem(3, {}, lower) is None
+
+    first = Wanted(2, STARTS)  # places are kept for both starts
+    assert first.problem(0, {}, [trial(0, "RUNNING")]) == "enough without it"
+    tried = [trial(0, "RUNNING", x=0.5), trial(1, "WAITING", x=0.5), trial(2, "WAITING", x=0.25)]
+    assert first.problem(0, {"x": 0.5}, tried) is None
+    assert first.problem(1, {"x": 0.5}, tried) == "tried already"
+    killed = [trial(0, "FAIL", x=0.5), trial(1, "RUNNING", x=0.25), trial(2, "RUNNING")]
+    assert first.problem(2, {}, killed) == "enough without it"
+    assert first.problem(3, {"x": 0.5}, killed[:2]) is None
+    assert first.next_up(killed) == (3, {"x": 0.5})
+    assert first.next_up([*killed, trial(3, "WAITING")]) == (3, {})
+
+
+def test_a_worker_waits_only_while_others_are_at_work():
+    wanted = Wanted(2)
+    assert wanted.has_room([trial(0, "COMPLETE"), trial(1, "FAIL")])
+    assert not wanted.has_room([trial(0, "COMPLETE"), trial(1, "RUNNING")])
+    assert wanted.has_room([trial(0, "COMPLETE"), trial(1, "FAIL"), trial(2, "RUNNING")][:2])
+    in_the_way = [trial(0, "COMPLETE"), trial(1, "WAITING"), trial(2, "WAITING")]
+    assert wanted.has_room(in_the_way)
+
+
+def test_a_killed_trial_counts_as_failed_and_a_start_is_tried_again(tiny):
+    with open_search(tiny, "killed", 0) as search:
+        search.study.enqueue_trial(STARTS[0])
+        search.study.ask().suggest_float("x", 0, 1)  # and is left running
+    with open_search(tiny, "killed", 0) as search:
+        assert [t.state.name for t in search.study.trials] == ["FAIL"]
+        search.run(lambda t: t.suggest_float("x", 0, 1), 3, STARTS, "again")
+        ended = ended_trials(search.study)
+        assert [t.params for t in ended[:2]] == STARTS and len(ended) == 3
+        assert best_trial(search.study).params["x"] == max(t.params["x"] for t in ended)
+
+
+def test_of_equal_trials_the_first_is_best_and_none_is_an_error(tiny):
+    with open_search(tiny, "equal", 0) as search:
+        search.run(lambda t: 0 * t.suggest_float("x", 0, 1), 3, STARTS, "equal")
+        assert best_trial(search.study).number == 0
+    with open_search(tiny, "none", 0) as search:
+        search.run(lambda t: float("nan"), 2, [], "none")
+        with pytest.raises(UserError, match="all 2 trials were pruned"):
+            best_trial(search.study)
+
+
+def test_a_trial_that_others_gave_up_is_passed_over(tiny):
+    seen = []
+
+    def objective(t):
+        seen.append(t.number)
+        if len(seen) == 1:  # as if this worker had been paused, and another had failed its trial
+            t.study.tell(t.number, state=optuna.trial.TrialState.FAIL)
+        t.report(0.5, 0)
+        return 0.5
+
+    with open_search(tiny, "paused", 0) as search:
+        search.run(objective, 2, [], "paused")
+        assert [t.state.name for t in search.study.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
+def die_at_call(number: int) -> None:
+    """Let this process end, as if by SIGKILL, at the n-th time that a study is changed."""
+    left = [number]
+
+    def dying(method):
+        def call(*words, **named):
+            left[0] -= 1
+            if not left[0]:
+                os._exit(9)
+            return method(*words, **named)
+
+        return call
+
+    for name in (
+        "create_new_study",
+        "set_study_system_attr",
+        "_create_new_trial",
+        "_set_trial_param",
+        "set_trial_system_attr",
+        "set_trial_user_attr",
+        "set_trial_intermediate_value",
+        "set_trial_state_values",
+    ):
+        storage = optuna.storages.RDBStorage
+        setattr(storage, name, dying(getattr(storage, name)))
+
+
+def search_in_a_child(recipe, sampler, die_at: int | None) -> int:
+    """Fourteen trials with two starts in a forked process; returns its exit code."""
+
+    def objective(t):
+        x, y = t.suggest_float("x", 0.01, 1, log=True), t.suggest_int("y", 0, 5)
+        t.report(x + y, 1)
+        if t.should_prune() and y > 4:
+            raise optuna.TrialPruned
+        return (x - 0.3) ** 2 + y
+
+    process = os.fork()
+    if process:
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    try:
+        if die_at:
+            die_at_call(die_at)
+        with open_search(recipe, "dying", 0, sampler) as search:
+            search.run(objective, 14, [{"x": 0.5, "y": 2}, {"x": 0.2, "y": 3}], "dying")
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def ended_in(recipe) -> list:
+    study = optuna.load_study(study_name=f"{recipe.name}: dying", storage=storage_url(recipe))
+    assert all(t.state.is_finished() for t in study.trials)
+    return [(t.params, t.value, t.state, t.intermediate_values) for t in ended_trials(study)]
+
+
+def search_with_and_without_kills(recipe, sampler) -> None:
+    """Exits with 0 if a search that dies at its first change, at its second … ends the same.
+
+    Runs in a process of its own: one that has used torch's threads must not fork.
+    """
+
+    def at(folder: str):
+        machine = recipe.machine.model_copy(update={"runs": recipe.machine.runs / folder})
+        return recipe.model_copy(update={"machine": machine})
+
+    assert search_in_a_child(at("whole"), sampler, None) == 0
+    codes = []
+    while not codes or codes[-1]:
+        codes.append(search_in_a_child(at("killed"), sampler, len(codes) + 1))
+    assert set(codes) == {0, 9} and len(codes) > 20
+    whole = ended_in(at("whole"))
+    assert sum(t[2].name == "COMPLETE" for t in whole) > 10  # both start with ten random ones
+    assert len(whole) == 14 and ended_in(at("killed")) == whole
+
+
+@pytest.mark.parametrize("sampler", [optuna.samplers.TPESampler, optuna.samplers.GPSampler])
+def test_a_search_that_is_killed_again_and_again_is_the_same_search(tiny, sampler):
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=search_with_and_without_kills, args=(tiny, sampler))
+    process.start()
+    process.join(60)
+    process.kill()
+    assert process.exitcode == 0
 
 
 def test_unpromising_trials_are_pruned(tiny):
-    study = open_study(tiny, "pruning", 0)
-    for value in (0.9, 0.8, 0.7, 0.1):
-        trial = study.ask()
+    values = iter((0.9, 0.8, 0.7, 0.1))
 
+    def objective(trial):
         class State:
-            epoch, history = 2, [{"f1": value}]
+            epoch, history = 2, [{"f1": next(values)}]
 
-        pruner = loss_search.Pruner(trial)
-        if value > 0.5:
-            pruner.after_epoch(State)
-            study.tell(trial, value)
-        else:
-            with pytest.raises(optuna.TrialPruned):
-                pruner.after_epoch(State)
+        loss_search.Pruner(trial).after_epoch(State)
+        return State.history[-1]["f1"]
+
+    with open_search(tiny, "pruning", 0) as search:
+        search.run(objective, 4, [], "pruning")
+        assert [t.state.name for t in search.study.trials] == 3 * ["COMPLETE"] + ["PRUNED"]
 
 
 def noisy_images(n: int = 6, size: int = 64) -> OutOfFold:
@@ -230,6 +400,6 @@ def test_threshold_search_end_to_end(tiny, tiny_folds):
     result = search_threshold(tiny)
     assert result["images"] == (tiny_folds["fold"] < 2).sum()
     assert result == search_threshold(tiny)  # current: read, not searched again
-    assert search_threshold(tiny, more=2)["trials"] == result["trials"] + 2
+    assert search_threshold(tiny, trials=10)["trials"] == result["trials"] + 2
     scores = (tiny.run_folder / "scores.csv").read_text()
     assert all(name in scores for name in ("CANet", "zhang_suen", "lee", "medial_axis"))

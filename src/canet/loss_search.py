@@ -14,7 +14,7 @@ from canet.folds import folds_path, read_folds, split
 from canet.recipe import Loss, Recipe
 from canet.samples import Samples, load_training_set
 from canet.stage import commit
-from canet.study import ended_trials, has_trial, open_study, optimize
+from canet.study import best_trial, ended_trials, has_enough, open_search
 from canet.training import fold_folder, identity_of
 
 
@@ -58,13 +58,15 @@ def inner_split(recipe: Recipe, fold: int | str) -> tuple[Samples, Samples]:
     return samples.take(inner.tolist()), samples.take(judged.tolist())
 
 
-def search_loss(recipe: Recipe, fold: int | str, more: int = 0, force: bool = False) -> Loss | None:
+def search_loss(
+    recipe: Recipe, fold: int | str, trials: int | None = None, force: bool = False
+) -> Loss | None:
     """Run the study for one fold, or continue it, and write `tuned_loss.json`.
 
     Args:
         recipe: resolved.
         fold: the fold that the result will be used for.
-        more: trials beyond those that have ended; 0 runs until `loss_search.trials` have.
+        trials: how many are to end in all; None: as many as `loss_search.trials`.
         force: start a new study; the old one stays in the storage.
 
     Returns:
@@ -74,38 +76,33 @@ def search_loss(recipe: Recipe, fold: int | str, more: int = 0, force: bool = Fa
     identity = search_identity(recipe, fold)
     kept = read_json(path)
     current = kept is not None and kept.get("identity") == identity
-    version = kept.get("version", 0) if current else 0
-    total = recipe.loss_search.trials
-    if current and not force and not more and kept["trials"] >= total:
-        print("   current for this recipe and these inputs: skipped (--force does it again)")
+    version = (kept.get("version", 0) if current else 0) + force
+    total = trials or recipe.loss_search.trials
+    if current and not force and has_enough(kept["trials"], total):
         return Loss(**kept["loss"])
-    version += force
-    study = open_study(
-        recipe, f"loss, fold {fold} ({identity[:6]}.{version})", recipe.loss_search.seed
-    )
-    total = len(ended_trials(study)) + more if more else total
     if not total:
         return None
-    own = recipe_as_trial(recipe.loss)
-    if not has_trial(study, own):
-        study.enqueue_trial(own)
     train, judged = inner_split(recipe, fold)
-    optimize(study, objective_on(recipe, train, judged), total, recipe, "loss search")
-    best = suggest_loss(optuna.trial.FixedTrial(study.best_params), recipe)
-    write_json(
-        path,
-        {
-            "loss": best.model_dump(mode="json"),
-            "inner_f1": study.best_value,
-            "recipe_inner_f1": next(t.value for t in ended_trials(study) if t.params == own),
-            "trials": len(ended_trials(study)),
-            "study": study.study_name,
-            "identity": identity,
-            "version": version,
-            "commit": commit(),
-        },
-    )
-    return best
+    name = f"loss, fold {fold} ({identity[:6]}.{version})"
+    own = recipe_as_trial(recipe.loss)
+    with open_search(recipe, name, recipe.loss_search.seed) as search:
+        search.run(objective_on(recipe, train, judged), total, [own], "loss search")
+        result = conclude(recipe, search.study, own)
+    write_json(path, result | {"identity": identity, "version": version, "commit": commit()})
+    return Loss(**result["loss"])
+
+
+def conclude(recipe: Recipe, study: optuna.Study, own: dict[str, float]) -> dict:
+    """The best loss, with its F1 and that of the recipe's own weights."""
+    best, ended = best_trial(study), ended_trials(study)
+    loss = suggest_loss(optuna.trial.FixedTrial(best.params), recipe)
+    return {
+        "loss": loss.model_dump(mode="json"),
+        "inner_f1": best.value,
+        "recipe_inner_f1": next((t.value for t in ended if t.params == own), None),
+        "trials": len(ended),
+        "study": study.study_name,
+    }
 
 
 def search_identity(recipe: Recipe, fold: int | str) -> str:

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
-REQUIREMENT = re.compile(r"([A-Za-z0-9_.-]+)\s*(.*)")
+REQUIREMENT = re.compile(r"([A-Za-z0-9_.-]+)(?:\[[\w,-]+\])?\s*(.*)")  # extras are not asked for
 BOUND = re.compile(r"(>=|<|!=)\s*([\d.]+)")
 COMPARE = {
     ">=": lambda found, bound: found >= bound,

@@ -32,7 +32,7 @@ from canet.metrics import f1_score, score_image, summarize
 from canet.recipe import Recipe, Selection
 from canet.scoring import write_table
 from canet.stage import commit, progress, versions
-from canet.study import ended_trials, open_study, optimize
+from canet.study import best_trial, ended_trials, has_enough, open_search
 
 FOLDER = "fold-all"  # as for networks: trained on every labelled image
 CODE = ("outline.py", "compact.py", "graph.py", "candidates.py", "features.py", "selection.py")
@@ -111,9 +111,7 @@ def search(recipe: Recipe, examples: Examples, identity: str) -> tuple[Selection
     if not settings.trials:
         f1 = f1_of(examples, out_of_fold(examples, settings))
         return settings, {"f1": f1.mean(), "f1_cross_fitted": f1.mean(), "trials": 0}
-    study = open_study(recipe, f"selection ({identity[:6]})", settings.seed)
     own = {key: getattr(settings, key) for key in ("criterion", "max_features", "min_leaf")}
-    study.enqueue_trial(own, skip_if_exists=True)
 
     def objective(trial: optuna.Trial) -> float:
         f1 = f1_of(examples, out_of_fold(examples, suggest(trial, settings)))
@@ -121,23 +119,29 @@ def search(recipe: Recipe, examples: Examples, identity: str) -> tuple[Selection
             trial.set_user_attr(f"f1 of fold {k}", float(f1[examples.fold == k].mean()))
         return float(f1.mean())
 
-    optimize(study, objective, settings.trials, recipe, "selection")
+    with open_search(recipe, f"selection ({identity[:6]})", settings.seed) as search:
+        search.run(objective, settings.trials, [own], "selection")
+        best, ended = best_trial(search.study), ended_trials(search.study)
+        name = search.study.study_name
+    return suggest(optuna.trial.FixedTrial(best.params), settings), {
+        "f1": best.value,
+        "f1_cross_fitted": cross_fitted_f1(examples, ended),
+        "trials": len(ended),
+        "study": name,
+    }
+
+
+def cross_fitted_f1(examples: Examples, trials: list[optuna.trial.FrozenTrial]) -> float:
+    """Mean F1 where the settings for a fold are those that are best on the others."""
     size = {k: int((examples.fold == k).sum()) for k in np.unique(examples.fold)}
     total = 0.0
-    for k in size:  # the settings for a fold, chosen by the other folds
+    for k in size:
         others = [j for j in size if j != k] or [k]
         best = max(
-            ended_trials(study),
-            key=lambda t: sum(t.user_attrs[f"f1 of fold {j}"] * size[j] for j in others),
+            trials, key=lambda t: sum(t.user_attrs[f"f1 of fold {j}"] * size[j] for j in others)
         )
         total += best.user_attrs[f"f1 of fold {k}"] * size[k]
-    chosen = suggest(optuna.trial.FixedTrial(study.best_params), settings)
-    return chosen, {
-        "f1": study.best_value,
-        "f1_cross_fitted": total / sum(size.values()),
-        "trials": len(ended_trials(study)),
-        "study": study.study_name,
-    }
+    return total / sum(size.values())
 
 
 def identity_of(recipe: Recipe) -> str:
@@ -162,8 +166,7 @@ def train_selection(recipe: Recipe, force: bool = False) -> dict:
     path, kept = run / "selection.json", read_json(run / "selection.json")
     outputs = [run / name for name in (*OUTPUTS, f"{FOLDER}/done.json")]
     current = kept and kept["identity"] == identity and all(p.is_file() for p in outputs)
-    if current and not force and kept["trials"] >= recipe.selection.trials:
-        print("   current for this recipe and these inputs: skipped (--force does it again)")
+    if current and not force and has_enough(kept["trials"], recipe.selection.trials):
         return kept
     examples = load_examples(recipe)
     settings, result = search(recipe, examples, identity)
