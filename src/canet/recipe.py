@@ -222,6 +222,7 @@ class Machine(Section):
     runs: Path = Path("runs")
     submissions: Path = Path("submissions")
     storage: str | None = Field(None, description="RDB URL for Optuna; null: SQLite in the run")
+    heartbeat_s: Count = Field(10, description="of a search's workers; dead after five without")
 
 
 class Recipe(Section):

@@ -42,7 +42,7 @@ from canet.recipe import Postprocess, Recipe
 from canet.runs import finished_folds, require_same_experiment
 from canet.scoring import write_table
 from canet.stage import commit, progress
-from canet.study import ended_trials, open_study, optimize
+from canet.study import best_trial, ended_trials, has_enough, open_search
 from canet.switches import SPACE, SPURS, named_switches, starts, suggest
 
 TOLERANCE = 0.0005  # how far below the sweep the study may end
@@ -212,12 +212,12 @@ def identity_of_search(recipe: Recipe) -> str:
     )
 
 
-def search_threshold(recipe: Recipe, more: int = 0, force: bool = False) -> dict:
+def search_threshold(recipe: Recipe, trials: int | None = None, force: bool = False) -> dict:
     """Run the study, or continue it, and write `threshold.json`, the curve and the scores.
 
     Args:
         recipe: resolved.
-        more: trials beyond those that have ended; 0 runs until `threshold_search.trials` have.
+        trials: how many are to end in all; None: as many as `threshold_search.trials`.
         force: start a new study.
 
     Returns:
@@ -229,30 +229,25 @@ def search_threshold(recipe: Recipe, more: int = 0, force: bool = False) -> dict
     path = recipe.run_folder / "threshold.json"
     identity, kept = identity_of_search(recipe), read_json(path)
     current = kept is not None and kept["identity"] == identity
-    version = kept.get("version", 0) if current else 0
+    version = (kept.get("version", 0) if current else 0) + force
     current = current and all((recipe.run_folder / name).is_file() for name in OUTPUTS)
-    if current and not force and not more and kept["trials"] >= recipe.threshold_search.trials:
-        print("   current for this recipe and these inputs: skipped (--force does it again)")
+    total = trials or recipe.threshold_search.trials
+    if current and not force and has_enough(kept["trials"], total):
         return kept
     images = load_out_of_fold(recipe)
-    version += force
-    study = open_study(
+
+    def objective(trial: optuna.Trial) -> float:
+        return float(f1_of(images, *suggest(trial, recipe)).mean())
+
+    with open_search(
         recipe,
         f"threshold ({identity[:6]}.{version})",
         recipe.threshold_search.seed,
         optuna.samplers.GPSampler,  # F1 over the threshold is smooth, which TPE does not use
-    )
-    total = len(ended_trials(study)) + more if more else recipe.threshold_search.trials
-    for start in starts(recipe):
-        study.enqueue_trial(start, skip_if_exists=True)
-    optimize(
-        study,
-        lambda t: float(f1_of(images, *suggest(t, recipe)).mean()),
-        total,
-        recipe,
-        "threshold",
-    )
-    result = conclude(recipe, images, study) | {"identity": identity, "version": version}
+    ) as search:
+        search.run(objective, total, starts(recipe), "threshold")
+        result = conclude(recipe, images, search.study)
+    result |= {"identity": identity, "version": version}
     result |= write_scores(recipe, images, result)
     write_json(path, result)
     return result
@@ -282,21 +277,21 @@ def conclude(recipe: Recipe, images: OutOfFold, study: optuna.Study) -> dict:
     where the recipe names others. The study has to come within `TOLERANCE` of the best sweep, or
     the sweep's choice is used and that is said.
     """
-    best_trial = optuna.trial.FixedTrial(study.best_params)
-    threshold, switches = suggest(best_trial, recipe)
+    best = best_trial(study)
+    threshold, switches = suggest(optuna.trial.FixedTrial(best.params), recipe)
     own = recipe.postprocess
     none = Postprocess(inside_shape=own.inside_shape)
     tried = {s.model_dump_json(): s for s in (none, own, switches)}
     sweeps = [Swept(s, *sweep(images, s)) for s in tried.values()]
     plain = sweeps[0]
     swept = max((s for s in sweeps if s.switches in (own, switches)), key=lambda s: s.best)
-    agrees = study.best_value >= swept.best - TOLERANCE
+    agrees = best.value >= swept.best - TOLERANCE
     if not agrees:
         print(
-            f"   the study ended at F1 {study.best_value:.4f}, a sweep at "
+            f"   the study ended at F1 {best.value:.4f}, a sweep at "
             f"{swept.best:.4f}: the sweep's choice is used"
         )
-    if study.best_value < swept.best:
+    if best.value < swept.best:
         threshold, switches = swept.threshold, swept.switches
     chosen = next(s for s in sweeps if s.switches == switches)
     alike = [
@@ -312,12 +307,12 @@ def conclude(recipe: Recipe, images: OutOfFold, study: optuna.Study) -> dict:
     return {
         "threshold": threshold,
         "postprocess": switches.model_dump(),
-        "f1": max(study.best_value, swept.best),
+        "f1": max(best.value, swept.best),
         "f1_cross_fitted": cross_fitted_f1(chosen.f1),
         "f1_without_postprocessing": plain.best,
         "threshold_without_postprocessing": plain.threshold,
         "f1_sweep": swept.best,
-        "f1_study": study.best_value,
+        "f1_study": best.value,
         "within_tolerance": bool(agrees),
         "images": len(images.names),
         "trained": {k: there[k]["identity"] for k in folds},
