@@ -73,7 +73,10 @@ def distance_map(mask: np.ndarray) -> np.ndarray:
     box = slice(top, top + height), slice(left, left + width)  # half the image, half the time
     padded = cv2.copyMakeBorder(mask[box].view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     whole = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    distance[box] = whole[1:-1, 1:-1]
+    # OpenCV's roots are off by a last digit that depends on where the arrays lie in memory; squares
+    # of distances are whole numbers
+    np.rint(np.square(whole, out=whole), out=whole)
+    distance[box] = np.sqrt(whole, out=whole)[1:-1, 1:-1]
     return distance
 
 
