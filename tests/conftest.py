@@ -31,13 +31,18 @@ def data_root(tmp_path_factory) -> Path:
 @pytest.fixture
 def overrides(data_root, tmp_path) -> list[str]:
     """key=value overrides that make any recipe tiny and keep its files in `tmp_path`."""
+    return tiny_overrides(data_root, tmp_path)
+
+
+def tiny_overrides(data_root: Path, folder: Path) -> list[str]:
+    """The same for any folder."""
     return [
         "name=tiny",
         f"data.root={data_root}",
-        f"data.folds={tmp_path / 'folds'}",
-        f"machine.cache={tmp_path / 'cache'}",
-        f"machine.runs={tmp_path / 'runs'}",
-        f"machine.submissions={tmp_path / 'submissions'}",
+        f"data.folds={folder / 'folds'}",
+        f"machine.cache={folder / 'cache'}",
+        f"machine.runs={folder / 'runs'}",
+        f"machine.submissions={folder / 'submissions'}",
         "machine.device=cpu",
         "demo.train=0",
         "folds.count=3",

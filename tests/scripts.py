@@ -20,6 +20,7 @@ PRELOADED = [
     "canet.selection_training",
     "canet.threshold_search",
     "canet.training",
+    "skops.io",
 ]
 
 

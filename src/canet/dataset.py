@@ -53,6 +53,8 @@ def _name_problem(path: Path) -> str | None:
         path.name.encode()
     except UnicodeEncodeError:
         return f"{shown(path)}: its name is not UTF-8; rename it"
+    if "\r" in path.name:  # which tables take for the end of a line
+        return f"{shown(path)}: its name has a carriage return; rename it"
     return None
 
 

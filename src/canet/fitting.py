@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -79,7 +80,8 @@ class State:
             with zipfile.ZipFile(path) as archive:  # torch's reader looks at no checksum
                 if damaged := archive.testzip():
                     raise zipfile.BadZipFile(damaged)
-            content = torch.load(path, map_location=device, weights_only=True)
+            with warnings.catch_warnings(action="ignore"):  # the error says it in one line
+                content = dict(torch.load(path, map_location=device, weights_only=True))
             if content["identity"] != identity:
                 return False
             self.model.load_state_dict(content["model"])

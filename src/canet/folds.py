@@ -5,6 +5,7 @@ where a quarter of the shapes have a near duplicate in the training set), and `g
 keeps near duplicates together and tells how a model does on really new shapes.
 """
 
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -157,8 +158,11 @@ def read_folds(path: Path, images: list[str], settings: Folds) -> pd.DataFrame:
     remedy = "make them anew: src/make_folds.py --force, with the same --recipe and --set"
     require_folds(path)
     kinds = {"image": str, "class": str, "group": int, "fold": int}
-    try:  # a class may be called NA
-        table = pd.read_csv(path, dtype=kinds, keep_default_na=False, encoding="utf-8")
+    try:
+        content = path.read_bytes()
+        if b"\0" in content:  # where pandas would end a value
+            raise ValueError("it holds a zero byte")
+        table = pd.read_csv(BytesIO(content), dtype=kinds, keep_default_na=False)  # class NA
     except (ValueError, ArithmeticError, pd.errors.ParserError) as error:
         reason = printable(str(error).partition("\n")[0])
         raise UserError(f"{shown(path)}: damaged ({reason}); {remedy}") from None

@@ -6,6 +6,7 @@ from the files and never asks the network: the architecture is built from the re
 checked, and weights are read from safetensors alone.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def load_model(folder: Path, device: torch.device) -> TrainedModel:
         raise UserError(f"{shown(weights)}: damaged model (checksum differs); train it again")
     network = build_model(recipe)
     try:
-        load_weights(network, weights)
+        with warnings.catch_warnings(action="ignore"):  # smp lists every layer that differs
+            load_weights(network, weights)
     except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
         reason = printable(str(error).partition("\n")[0])
         raise UserError(f"{shown(weights)}: damaged model ({reason}); train it again") from None

@@ -306,6 +306,7 @@ def load(name: str, overrides: list[str] = ()) -> Recipe:
     plain_name = str(values.pop("name", None) or Path(name).stem)
     changes = dict(_parse(text) for text in overrides)
     chosen_name = changes.pop("name", None)
+    values["name"] = plain_name
     for key, value in changes.items():
         _assign(values, key, value)
     experiment = {k: v for k, v in changes.items() if not k.startswith(NOT_THE_TRAINING)}
@@ -339,7 +340,7 @@ def check_stored(values: object, origin: str) -> Recipe:
     return check({k: v for k, v in values.items() if k != "machine"}, origin)
 
 
-def _find(name: object) -> Path:
+def _find(name: object, asked_by: str = "") -> Path:
     candidates = []
     if isinstance(name, str) and len(name) <= LONGEST_TEXT:
         is_path = Path(name).suffix in (".yaml", ".yml")
@@ -350,7 +351,7 @@ def _find(name: object) -> Path:
         near = difflib.get_close_matches(str(name)[:LONGEST_TEXT], available(), 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(available())}"
         said = printable(name) if isinstance(name, str) else brief(name)
-        raise UserError(f"no recipe {said} in {shown(PIPELINES)}/: {hint}") from None
+        raise UserError(f"{asked_by}no recipe {said} in {shown(PIPELINES)}/: {hint}") from None
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -420,7 +421,7 @@ def _read_over_parent(path: Path) -> dict:
     parent = values.pop("parent", None)
     if parent is None:
         return values
-    base = _read(_find(parent))
+    base = _read(_find(parent, f"{shown(path)}: as its parent, "))
     if "parent" in base:
         raise UserError(
             f"{shown(path)}: its parent {printable(parent)} has a parent itself; one level only"

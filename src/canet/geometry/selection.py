@@ -109,8 +109,6 @@ def load(folder: Path) -> tuple[Selector, dict]:
         UserError: nothing there, damaged, not only a forest, or made for other candidates or
             features; nothing in the files is ever run.
     """
-    import skops.io
-
     forest_path, config_path = folder / FOREST, folder / CONFIG
     if not config_path.exists() or not forest_path.is_file():
         raise UserError(f"{shown(folder)}: no stored selection; train one: bash run.sh geometry")
@@ -122,6 +120,13 @@ def load(folder: Path) -> tuple[Selector, dict]:
     if config["candidates"] != [c.name for c in CANDIDATES]:
         raise UserError(f"{shown(folder)}: was made for other candidates; train it again")
     config["recipe"] = check_stored(config["recipe"], shown(config_path)).stored()
+    forest = _load_forest(forest_path, config["columns"])
+    return Selector(forest, config["columns"], config["candidates"]), config
+
+
+def _load_forest(forest_path: Path, columns: list[str]) -> ExtraTreesClassifier:
+    import skops.io  # here, since it takes seconds
+
     try:
         foreign = set(skops.io.get_untrusted_types(file=forest_path)) - set(TRUSTED)
         forest = None if foreign else skops.io.load(forest_path, trusted=TRUSTED)
@@ -134,9 +139,9 @@ def load(folder: Path) -> tuple[Selector, dict]:
             f"{shown(forest_path)}: holds {printable(min(foreign))}, not a plain forest; "
             f"do not use it, train one: bash run.sh geometry"
         )
-    if not _is_sound(forest, len(config["columns"])):
+    if not _is_sound(forest, len(columns)):
         raise UserError(f"{shown(forest_path)}: no forest for these features; train it again")
-    return Selector(forest, config["columns"], config["candidates"]), config
+    return forest
 
 
 def _is_sound(forest: object, columns: int) -> bool:
