@@ -7,7 +7,8 @@ writes  the study (runs/NAME/optuna.db or --storage) and runs/NAME/fold-K/tuned_
 Runs until loss_search.trials or --trials have ended in all; the same command continues a search
 that was killed, and does nothing after its end. A SQLite file takes one worker. With --storage
 postgresql://… the command may be given as often as there are workers, on machines that share the
-folder of runs; any of them may be killed. --force starts a new study: give it to the first only.
+folder of runs; any of them may be killed. Several on one machine are faster with
+OMP_NUM_THREADS set to their share of its cores. --force starts a new study: for the first only.
 
 examples:
   python src/tune_loss.py --recipe demo
