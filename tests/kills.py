@@ -20,6 +20,7 @@ from pathlib import Path
 
 import optuna
 import pandas as pd
+import torch
 from scripts import Script
 
 from canet.geometry import selection
@@ -163,6 +164,8 @@ def content_of(path: Path) -> object:
         return table.drop(columns=TIMES & set(table.columns)).to_csv()
     if path.suffix == ".db":
         return finished_trials(path)
+    if path.suffix == ".pt":
+        return without_times(torch.load(path, weights_only=True))
     if path.name == selection.FOREST:
         trees = selection.load(path.parent)[0].forest.estimators_
         return [(t.tree_.threshold.tobytes(), t.tree_.value.tobytes()) for t in trees]
@@ -172,6 +175,8 @@ def content_of(path: Path) -> object:
 def without_times(value: object) -> object:
     if isinstance(value, dict):
         return {k: without_times(v) for k, v in value.items() if k not in TIMES}
+    if isinstance(value, torch.Tensor):
+        return value.numpy().tobytes()
     return [without_times(v) for v in value] if isinstance(value, list) else value
 
 

@@ -42,7 +42,7 @@ class Script:
         self.folder = tempfile.TemporaryDirectory()
         argv = [str(SOURCE / f"{name}.py"), *map(str, words)]
         self.process = context.Process(target=_run, args=(argv, self.folder.name, os.getcwd()))
-        with _source_on_path():  # the server imports the package when it starts
+        with _environment():
             self.process.start()
 
     @property
@@ -82,16 +82,16 @@ def run_script(name: str, *words: object) -> Finished:
 
 
 @contextlib.contextmanager
-def _source_on_path():
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), before]))
+def _environment():
+    """What the fork server starts with: the package, and one thread, so that tests do not fight."""
+    before = dict(os.environ)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), before.get("PYTHONPATH", "")])
+    os.environ["OMP_NUM_THREADS"] = "1"
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _run(argv: list[str], folder: str, cwd: str) -> None:

@@ -27,7 +27,6 @@ from canet.recipe import Recipe, Train
 from canet.samples import Samples
 from canet.stage import progress
 
-
 # what a checkpoint tells of the progress, in the types that it was saved with
 PROGRESS = {"epoch": int, "step": int, "losses": list, "elapsed_s": float, "history": list}
 
@@ -66,7 +65,11 @@ class State:
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema else None,
         }
-        write_with(path, lambda temporary: torch.save(content, temporary))
+        def write(temporary: Path) -> None:
+            with open(temporary, "wb") as file:  # whose errors tell of a full disk, torch's do not
+                torch.save(content, file)
+
+        write_with(path, write)
 
     def restore(self, path: Path, identity: str, device: torch.device) -> bool:
         """Continue from a checkpoint; False where there is none of this experiment.

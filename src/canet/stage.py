@@ -1,11 +1,13 @@
 """What every stage script shares: its command line, its progress and when it may be skipped."""
 
 import argparse
+import errno
 import os
 import platform
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -86,6 +88,7 @@ def run(main: Callable[[], None]) -> None:
     SIGTERM ends it like Ctrl-C: temporary files go, and a line says what to do.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    threading.excepthook = _warn_of_thread
     if not IS_FIRST:  # the first process speaks for all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     try:
@@ -99,6 +102,14 @@ def run(main: Callable[[], None]) -> None:
         if not explained:
             raise
         sys.exit(explained)
+
+
+def _warn_of_thread(failed: threading.ExceptHookArgs) -> None:
+    """Say in one line that a background thread, TensorBoard's, could not write."""
+    if isinstance(failed.exc_value, OSError):
+        print(f"warning: {failed.exc_value} (in the background)", file=sys.stderr)
+    else:
+        threading.__excepthook__(failed)
 
 
 def _interrupt(*_: object) -> None:
@@ -125,9 +136,14 @@ def explain(error: Exception) -> str | int | None:
         return f"{who}: out of memory; lower train.batch or predict.batch, or use less data"
     if kind == "OutOfMemoryError":  # torch's, which not every stage imports
         return f"{who}: the device is out of memory; lower train.batch or predict.batch"
+    while isinstance(error, RuntimeError) and error.__context__:
+        error = error.__context__  # torch.save fails over the file that it could not write
     if isinstance(error, OSError):
         where = f" {shown(Path(error.filename))}" if error.filename else ""
-        return f"{who}:{where} {error.strerror or error}; mend that and repeat the command"
+        what = error.strerror or str(error)
+        if "requested and" in what:  # numpy, of bytes
+            what = os.strerror(errno.ENOSPC)
+        return f"{who}:{where} {what}; mend that and repeat the command"
     return None
 
 

@@ -73,8 +73,11 @@ class Submission:
         """Keep a prediction, (H, W) bool."""
         self.waiting.mkdir(parents=True, exist_ok=True)
         temporary = self.waiting / f".{name}.tmp"
-        temporary.write_bytes(encode(skeleton))
-        os.replace(temporary, self.waiting / name)
+        try:
+            temporary.write_bytes(encode(skeleton))
+            os.replace(temporary, self.waiting / name)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def stamp(self, names: Iterable[str]) -> Stamp:
         """Whether all of this is there already."""
