@@ -151,7 +151,7 @@ class Search:
                 try:
                     self._take_turn(objective, wanted, facts)
                 except ERRORS as error:
-                    if not was_cut_off(error):
+                    if not takes_several(self.recipe) or not was_cut_off(error):
                         raise
                     time.sleep(POLL_S)  # what was running is found dead later
 
