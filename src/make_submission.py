@@ -15,7 +15,7 @@ examples:
   python src/make_submission.py --components one --spur-px 4      one piece, short spurs trimmed
   python src/make_submission.py --images photos/ --out photos     any folder of shape PNGs
   python src/make_submission.py --run weights/geometry --images photos/ --out photos
-  torchrun --nproc-per-node 4 src/make_submission.py --images many/ --out many
+  torchrun --nproc-per-node 4 -- src/make_submission.py --images many/ --out many
                                                       four processes, each a quarter of the shapes
 """
 

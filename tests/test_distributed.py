@@ -53,7 +53,10 @@ def settings(overrides, tiny_folds) -> list[str]:
 
 def torchrun(script: Path, settings: list[str], *options: str) -> subprocess.Popen:
     words = [sys.executable, "-m", "torch.distributed.run", *options, str(script)]
-    words += ["--recipe", "demo", "--fold", "0", "--set", *settings]
+    return start([*words, "--recipe", "demo", "--fold", "0", "--set", *settings])
+
+
+def start(words: list[str]) -> subprocess.Popen:
     pipe = subprocess.PIPE
     return subprocess.Popen(words, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
 
@@ -140,9 +143,7 @@ def test_a_batch_that_cannot_be_divided_is_one_line(settings):
 
 def train_folds(settings: list[str], *words: str) -> subprocess.Popen:
     command = [sys.executable, str(TRAIN), "--recipe", "demo", "--fold", "0", "--fold", "1"]
-    command += [*words, "--set", *settings]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
+    return start([*command, *words, "--set", *settings])
 
 
 def test_folds_side_by_side_are_those_one_after_the_other(settings):
@@ -181,3 +182,17 @@ def test_a_fold_is_trained_by_one_process(settings):
     assert code == 1 and "fold 0 is being trained by another process" in errors
     first.terminate()
     assert "asked to stop: saved in epoch" in ended(first)[2]
+
+
+def test_processes_share_a_folder_of_shapes(data_root, tmp_path):
+    script = TRAIN.with_name("make_submission.py")
+    words = [str(script), "--run", "weights/geometry"]
+    words += ["--images", str(data_root / "img_train_shape"), "--out"]
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    assert ended(start([sys.executable, *words, str(alone)]))[0] == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    code, said, errors = ended(start([*launcher, "--nproc-per-node=2", "--", *words, str(shared)]))
+    assert code == 0, errors
+    assert said.count("15 PNGs") == 1  # the first process speaks for all
+    assert shared.with_suffix(".zip").read_bytes() == alone.with_suffix(".zip").read_bytes()
+    assert len(list(shared.iterdir())) == 15

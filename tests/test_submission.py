@@ -1,11 +1,13 @@
 import shutil
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from canet.files import UserError
+from canet import submission
+from canet.files import UserError, read_grey, write_png
 from canet.postprocess import drop_islands, to_skeleton
 from canet.prediction import from_view, pad_to, probabilities, to_view, views
 from canet.recipe import Postprocess
@@ -24,11 +26,11 @@ def sizes(skeletons):
 
 
 def write_submission(skeletons, sizes, zip_path, facts):
-    submission = Submission(zip_path, "identity")
+    making = Submission(zip_path, "identity")
     for name, skeleton in skeletons.items():
-        submission.add(name, skeleton)
-    submission.finish(sizes, facts)
-    return submission.folder
+        making.add(name, skeleton)
+    making.finish(sizes, facts)
+    return making.folder
 
 
 def test_a_submission_is_flat_rgb_and_black_and_white(skeletons, sizes, tmp_path):
@@ -69,6 +71,46 @@ def test_an_invalid_submission_never_appears(skeletons, sizes, tmp_path, message
     assert len(list((tmp_path / ".s.identity.partial").iterdir())) == (
         3 if "missing" in message else 2
     )
+
+
+def test_a_killed_prediction_continues_and_memory_is_bounded(tmp_path, monkeypatch):
+    paths = [tmp_path / "shapes" / f"box-{i}.png" for i in range(7)]
+    for i, path in enumerate(paths):
+        shape = np.zeros((20, 20 + i), np.uint8)
+        shape[5:15, 5:15] = 255
+        write_png(path, shape)
+    monkeypatch.setattr(submission, "CHUNK_PX", 1000)  # two of these
+    groups: list[list[str]] = []
+
+    def predict(some: list[Path]) -> dict[str, np.ndarray]:
+        if len(groups) == 2 and "killed" not in finished:
+            raise KeyboardInterrupt
+        groups.append([p.name for p in some])
+        return {p.name: read_grey(p) > 0 for p in some}
+
+    finished: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        submission.submit(paths, predict, tmp_path / "s.zip", {"run": "x"})
+    assert not (tmp_path / "s.zip").exists() and [len(g) for g in groups] == [2, 2]
+    finished.append("killed")
+    assert submission.submit(paths, predict, tmp_path / "s.zip", {"run": "x"})
+    assert [len(g) for g in groups] == [2, 2, 2, 1]
+    assert sorted(n for g in groups for n in g) == [p.name for p in paths]
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names == {"shapes", "s", "s.zip", "s.json", ".s.stamp", ".s.lock"}
+    assert not submission.submit(paths, predict, tmp_path / "s.zip", {"run": "x"})
+    assert submission.submit(paths, predict, tmp_path / "s.zip", {"run": "another"})
+    assert len(groups) == 8
+
+
+def test_one_large_shape_is_a_chunk_of_its_own():
+    paths = [Path(n) for n in "abcd"]
+    sizes = {"a": (256, 256), "b": (4096, 4096), "c": (256, 256), "d": (256, 256)}
+    assert [[p.name for p in c] for c in submission.chunks(paths, sizes)] == [
+        ["a"],
+        ["b"],
+        ["c", "d"],
+    ]
 
 
 def test_nested_and_grey_zips_are_found(tmp_path, sizes):
