@@ -115,7 +115,7 @@ def benchmark_postprocess(recipe) -> None:
 
     cv2.setNumThreads(1)
     images = load_out_of_fold(recipe)
-    tuned = read_json(recipe.run_folder / "threshold.json")
+    tuned = read_json(recipe.run_folder / "threshold.json", threshold=float)
     threshold = tuned["threshold"] if tuned else DEFAULT_THRESHOLD
     count = len(images.names)
     print(f"   {count} held-out images, threshold {threshold:.3f}")

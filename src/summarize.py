@@ -7,10 +7,9 @@ examples:
   python src/summarize.py --recipe demo
 """
 
-import pandas as pd
-
 from canet import stage
 from canet.files import UserError, read_json, shown
+from canet.scoring import read_table
 from canet.study import shown_url
 
 
@@ -28,9 +27,9 @@ def main() -> None:
     if recipe.method == "network":
         print(f"   curves    tensorboard --logdir {shown(run)}")
     print(f"   study     optuna-dashboard {shown_url(recipe)}")
-    chosen = read_json(run / "selection.json")
+    chosen = read_json(run / "selection.json", f1_cross_fitted=float, images=int)
     if recipe.method == "geometry" and chosen:
-        table = pd.read_csv(run / "scores.csv").set_index("method")
+        table = read_table(run / "scores.csv", "f1")
         print(
             f"   F1        {chosen['f1_cross_fitted']:.4f} out of fold on {chosen['images']} images"
             f" (best single candidate {table.loc['closed_2', 'f1']:.4f}, "
@@ -38,11 +37,11 @@ def main() -> None:
         )
         print(f"   thinning  {table.loc['zhang_suen', 'f1']:.4f} (Zhang–Suen, the same images)")
         return
-    result = read_json(run / "threshold.json")
+    result = read_json(run / "threshold.json", f1_cross_fitted=float, images=int)
     if not result:
         print("   F1        unknown: no image was held out")
         return
-    table = pd.read_csv(run / "scores.csv").set_index("method")
+    table = read_table(run / "scores.csv", "f1")
     print(
         f"   F1        {result['f1_cross_fitted']:.4f} on {result['images']} held-out images "
         f"(threshold chosen on others of them)"

@@ -14,10 +14,9 @@ examples:
   python src/train_geometry.py --recipe geometry --set selection.class_names=true
 """
 
-import pandas as pd
-
 from canet import stage
 from canet.folds import folds_path
+from canet.scoring import read_table
 from canet.selection_training import FOLDER, OUTPUTS, train_selection
 from canet.study import shown_url
 
@@ -31,7 +30,7 @@ def main() -> None:
     if recipe.selection.trials:
         print(f"   study  {shown_url(recipe)}", flush=True)
     result = train_selection(recipe, args.force)
-    table = pd.read_csv(run / "scores.csv").set_index("method")
+    table = read_table(run / "scores.csv", "f1", "pooled_f1", "recall_1px", "precision_1px")
     print(table[["f1", "pooled_f1", "recall_1px", "precision_1px"]].to_string(float_format="%.4f"))
     print(
         f"   F1 {result['f1_cross_fitted']:.4f} out of fold on {result['images']} images "

@@ -18,8 +18,10 @@ examples:
 import pandas as pd
 
 from canet import stage
-from canet.recipe import Postprocess
+from canet.files import shown
+from canet.recipe import Postprocess, check
 from canet.runs import finished_folds
+from canet.scoring import read_table
 from canet.study import add_trials, shown_url
 from canet.switches import in_words
 from canet.threshold_search import held_out_files, search_threshold
@@ -38,7 +40,7 @@ def main() -> None:
         print("   trained on all images, none held out: nothing to choose a threshold on")
         return
     result = search_threshold(recipe, args.trials, args.force)
-    switches = Postprocess(**result["postprocess"])
+    switches = check(result["postprocess"], shown(outputs[0]), Postprocess)
     print(
         f"   threshold {result['threshold']:.3f}, {in_words(switches)}: "
         f"F1 {result['f1']:.4f}, cross-fitted {result['f1_cross_fitted']:.4f} "
@@ -51,7 +53,8 @@ def main() -> None:
         f"{before['one_component']:.0%} → {after['one_component']:.0%}, "
         f"breaks an image {before['breaks']:.1f} → {after['breaks']:.1f}"
     )
-    print(pd.read_csv(outputs[2]).to_string(index=False, float_format="{:.4f}".format))
+    table = read_table(outputs[2]).reset_index()
+    print(table.to_string(index=False, float_format="{:.4f}".format))
 
 
 if __name__ == "__main__":

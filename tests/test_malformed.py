@@ -38,7 +38,7 @@ from sklearn.preprocessing import FunctionTransformer
 from canet import png as png_code
 from canet import recipe
 from canet.dataset import ImageFolders, check_shapes, list_images
-from canet.files import REPOSITORY, UserError, read_grey, sha256_of, write_png
+from canet.files import REPOSITORY, UserError, read_grey, read_json, sha256_of, write_png
 from canet.fitting import start
 from canet.folds import assign_folds, folds_path, read_folds, write_folds
 from canet.geometry import selection
@@ -46,8 +46,9 @@ from canet.geometry.candidates import CANDIDATES, ShapeGeometry
 from canet.model_folder import load_model
 from canet.recipe import Folds, Selection
 from canet.runs import read_threshold
+from canet.scoring import read_table
 from canet.submission import encode, read_submission
-from canet.threshold_search import read_held_out
+from canet.threshold_search import KEPT, read_held_out
 from canet.training import is_done
 
 CPU = torch.device("cpu")
@@ -609,6 +610,35 @@ def test_older_weights_are_used_or_refused_too(case, trained, tmp_path):
     words = ("--run", model.parents[1], "--images", tmp_path / "shapes", "--out", tmp_path / "out")
     run_and_judge(tmp_path, "damaged model", path.name, "make_submission", *words)
     assert not trace.exists()
+
+
+@table(BROKEN_JSON | {"no count": edited(trials=...), "a text": edited(trials="3")})
+def test_a_damaged_result_of_a_search_counts_as_none(case, tmp_path):
+    samples = {int: 3, float: 1, str: "x", dict: {}}  # a whole number is a number, too
+    kept = {key: samples[kind] for key, kind in KEPT.items()}
+    path = write(tmp_path / "kept.json", json.dumps(kept).encode())
+    assert read_json(path, **KEPT) == kept
+    write(path, case(path.read_bytes(), tmp_path / "trace"))
+    assert read_json(path, **KEPT) is None and not (tmp_path / "trace").exists()
+
+
+SCORES = {
+    "empty": b"",
+    "binary": bytes(range(256)),
+    "no method": b"f1,x\n1,2\n",
+    "no score": b"method,x\nCANet,2\n",
+    "a text for a score": b"method,f1\nCANet,high\n",
+    "more fields in a row": b"method,f1\nCANet,1,2,3\nx,1,2,3,4,5\n",
+    "a folder": lambda path: path.mkdir(),
+}
+
+
+@table(SCORES)
+def test_a_damaged_table_of_scores_is_refused(case, tmp_path):
+    right = write(tmp_path / "right.csv", b"method,f1\nCANet,1\n")
+    assert read_table(right, "f1").loc["CANet", "f1"] == 1
+    with pytest.raises((UserError, IsADirectoryError), match=r"scores\.csv"):
+        read_table(write(tmp_path / "scores.csv", case), "f1")
 
 
 THRESHOLD = {"threshold": 0.4, "postprocess": {}, "trained": {}, "study": "s", "images": 5}

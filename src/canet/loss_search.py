@@ -8,10 +8,10 @@ import numpy as np
 import optuna
 
 from canet.device import pick_device
-from canet.files import digest_of, read_json, write_json
+from canet.files import digest_of, read_json, shown, write_json
 from canet.fitting import Diverged, Fitting, State, Watch, start
 from canet.folds import folds_path, read_folds, split
-from canet.recipe import Loss, Recipe
+from canet.recipe import Loss, Recipe, check
 from canet.samples import Samples, load_training_set
 from canet.stage import commit
 from canet.study import best_trial, ended_trials, has_enough, open_search
@@ -74,12 +74,12 @@ def search_loss(
     """
     path = fold_folder(recipe, fold) / "tuned_loss.json"
     identity = search_identity(recipe, fold)
-    kept = read_json(path)
-    current = kept is not None and kept.get("identity") == identity
-    version = (kept.get("version", 0) if current else 0) + force
+    kept = read_json(path, identity=str, loss=dict, trials=int, version=int)
+    current = kept is not None and kept["identity"] == identity
+    version = (kept["version"] if current else 0) + force
     total = trials or recipe.loss_search.trials
     if current and not force and has_enough(kept["trials"], total):
-        return Loss(**kept["loss"])
+        return check(kept["loss"], shown(path), Loss)
     if not total:
         return None
     train, judged = inner_split(recipe, fold)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from canet.dataset import list_images, read_skeleton
-from canet.files import UserError, printable, write_with
+from canet.files import UserError, printable, shown, write_with
 from canet.metrics import Score, score_image, summarize
 
 
@@ -55,3 +55,19 @@ def summary_table(rows: Iterable[tuple[str, dict[str, Score]]]) -> pd.DataFrame:
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """A table of scores as CSV, six digits."""
     write_with(path, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6g"))
+
+
+def read_table(path: Path, *wanted: str) -> pd.DataFrame:
+    """A table that `write_table` wrote, by method.
+
+    Args:
+        path: of the CSV.
+        wanted: columns of numbers that it must have, beside `method`.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return pd.read_csv(path).set_index("method").astype(dict.fromkeys(wanted, float))
+    except (ValueError, KeyError, ArithmeticError, pd.errors.ParserError):
+        raise UserError(f"{shown(path)}: damaged; repeat the stage with --force") from None

@@ -163,7 +163,8 @@ def train_selection(recipe: Recipe, force: bool = False) -> dict:
         the content of `selection.json`.
     """
     run, identity = recipe.run_folder, identity_of(recipe)
-    path, kept = run / "selection.json", read_json(run / "selection.json")
+    path = run / "selection.json"
+    kept = read_json(path, identity=str, trials=int, images=int, f1=float, f1_cross_fitted=float)
     outputs = [run / name for name in (*OUTPUTS, f"{FOLDER}/done.json")]
     current = kept and kept["identity"] == identity and all(p.is_file() for p in outputs)
     if current and not force and has_enough(kept["trials"], recipe.selection.trials):

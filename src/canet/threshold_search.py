@@ -50,6 +50,10 @@ SWEEP_STEP = 4  # where post-processing forbids histograms, every 4th threshold 
 COARSE_STEP = 4  # of those every 4th first and then the ones around the best
 PARTS = 5  # of the cross-fitting
 OUTPUTS = ("threshold.png", "scores.csv", "out_of_fold.csv")
+# what a finished search has left; without all of it, it is done again
+KEPT = {"identity": str, "trials": int, "version": int, "images": int, "threshold": float}
+KEPT |= {"threshold_without_postprocessing": float, "postprocess": dict, "before": dict}
+KEPT |= {"after": dict, "f1": float, "f1_cross_fitted": float, "f1_without_postprocessing": float}
 
 
 @dataclass(frozen=True)
@@ -227,9 +231,9 @@ def search_threshold(recipe: Recipe, trials: int | None = None, force: bool = Fa
         UserError: no fold is trained.
     """
     path = recipe.run_folder / "threshold.json"
-    identity, kept = identity_of_search(recipe), read_json(path)
+    identity, kept = identity_of_search(recipe), read_json(path, **KEPT)
     current = kept is not None and kept["identity"] == identity
-    version = (kept.get("version", 0) if current else 0) + force
+    version = (kept["version"] if current else 0) + force
     current = current and all((recipe.run_folder / name).is_file() for name in OUTPUTS)
     total = trials or recipe.threshold_search.trials
     if current and not force and has_enough(kept["trials"], total):
