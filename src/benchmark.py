@@ -8,6 +8,7 @@ maps         repairing and distance transform against merely reading and decodin
 predict      a network's prediction per image against skimage's medial_axis and skeletonize
 postprocess  joining and trimming held-out skeletons against plain thresholding
 compact      the steps of a compact skeleton against skimage's, and its cost over the image's size
+submission   memory and seconds of make_submission over 10, 100, … --count shapes (copies, renamed)
 
 examples:
   python src/benchmark.py maps --recipe cpu
@@ -15,9 +16,15 @@ examples:
   python src/benchmark.py predict --recipe cpu           fresh weights: speed without training
   python src/benchmark.py postprocess --recipe cpu
   python src/benchmark.py compact --images photos/
+  python src/benchmark.py submission --run cpu --images photos/ --count 10000
 """
 
+import os
+import shutil
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +35,7 @@ import numpy as np
 from canet import stage
 from canet.classical import METHODS
 from canet.dataset import ImageFolders, list_images
-from canet.files import read_grey, read_json
+from canet.files import UserError, read_grey, read_json
 from canet.input_kinds import PLANES
 from canet.inputs import input_map
 from canet.recipe import Input, Postprocess
@@ -179,9 +186,31 @@ def benchmark_compact(paths: list[Path]) -> None:
         print(said)
 
 
+def benchmark_submission(run: str, paths: list[Path], most: int) -> None:
+    """Whole commands: seconds, and the peak memory of the process."""
+    with tempfile.TemporaryDirectory() as folder:
+        count, shapes = 10, Path(folder, "shapes")
+        shapes.mkdir()
+        while count <= most:
+            for i in range(count):
+                shutil.copyfile(paths[i % len(paths)], shapes / f"{i:06}.png")
+            words = ["--run", run, "--images", shapes, "--out", Path(folder, f"out-{count}")]
+            command = [sys.executable, str(Path(__file__).with_name("make_submission.py"))]
+            began = time.perf_counter()
+            process = subprocess.Popen(
+                [*command, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            status, used = os.wait4(process.pid, 0)[1:]
+            if status:
+                raise UserError(f"{run}: make_submission failed, run it alone to see why")
+            took, peak_mb = time.perf_counter() - began, used.ru_maxrss / 1024
+            print(f"   {count:6} shapes {took:8.1f} s {peak_mb:8.0f} MB", flush=True)
+            count *= 10
+
+
 def main() -> None:
     parser = stage.recipe_parser(__doc__)
-    parser.add_argument("what", choices=["maps", "predict", "postprocess", "compact"])
+    parser.add_argument("what", choices=["maps", "predict", "postprocess", "compact", "submission"])
     parser.add_argument("--images", type=Path, metavar="DIR", help="shapes (default: training)")
     parser.add_argument("--run", metavar="NAME", help="predict with this run's network")
     parser.add_argument("--count", type=int, default=64, metavar="N", help="images to use")
@@ -196,7 +225,9 @@ def main() -> None:
     paths = list_images(shapes)
     paths = paths[:: max(1, len(paths) // args.count)][: args.count]
     stage.announce(f"benchmark {args.what}", [shapes], [])
-    if args.what == "maps":
+    if args.what == "submission":
+        benchmark_submission(args.run or "weights/geometry", list_images(shapes), args.count)
+    elif args.what == "maps":
         benchmark_maps(paths)
     elif args.what == "compact":
         benchmark_compact(paths)

@@ -93,6 +93,7 @@ def test_two_machines_train_like_one_process(settings):
     said = sorted(stdout for _, stdout, _ in outcomes)
     assert said[0] == "" and "2 processes" in said[1]  # the first process speaks for all
     one, two = fold_folder(alone, 0), fold_folder(recipe.load("demo", settings), 0)
+    assert len(list((two / "tensorboard").iterdir())) == 1  # and writes for all
     expected, found = (pd.read_csv(f / "metrics.csv") for f in (one, two))
     assert found["epoch"].tolist() == [1, 2, 3]
     assert np.allclose(found["loss"], expected["loss"], rtol=1e-5, atol=0)
