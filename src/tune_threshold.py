@@ -15,8 +15,6 @@ examples:
                                                              one piece, the rest searched
 """
 
-import pandas as pd
-
 from canet import stage
 from canet.files import shown
 from canet.recipe import Postprocess, check

@@ -574,6 +574,16 @@ MODELS |= {
 }
 
 
+def test_a_recipe_from_elsewhere_does_not_say_where_to_write(trained, tmp_path):
+    trained.copy(tmp_path)
+    model, geometry = next(tmp_path.glob("runs/*/fold-0/model")), tmp_path / "geometry"
+    for path in (model / "training.json", geometry / selection.CONFIG):
+        change = recipe_with("machine", submissions="/etc", runs="/etc", cache="/etc")
+        write(path, change(path.read_bytes(), tmp_path))
+    assert load_model(model, CPU).recipe.machine == recipe.Machine()
+    assert "machine" not in selection.load(geometry)[1]["recipe"]
+
+
 @table(MODELS)
 def test_a_model_is_used_or_refused(case, trained, tmp_path):
     name, change, expected = case
