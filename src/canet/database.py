@@ -36,6 +36,7 @@ ERRORS = (SQLAlchemyError, StorageInternalError)
 REMEDIES = {  # a part of what the database says, what to do then; the first that fits
     "password": "mend the user or the password in --storage",
     "terminat": "the server ended the connection; the same command continues the search",
+    "reconnect": "the server ended the connection; the same command continues the search",
     "server closed": "the server ended the connection; the same command continues the search",
     "too many": "stop some workers, or raise the server's max_connections",
     "connect": "is the server running there, and are host, port and database right?",
@@ -107,8 +108,9 @@ def _connect(recipe: Recipe) -> RDBStorage:
     for attempt in range(ATTEMPTS):
         try:
             return _storage(recipe)
-        except (ProgrammingError, IntegrityError):  # another worker created the tables meanwhile
-            if attempt == ATTEMPTS - 1:
+        except ERRORS as error:
+            raced = isinstance(error, ProgrammingError | IntegrityError)  # others made the tables
+            if attempt == ATTEMPTS - 1 or not (raced or was_cut_off(error)):
                 raise
             time.sleep(random.uniform(0.1, 0.5))
     raise AssertionError("not reached")

@@ -147,8 +147,10 @@ class Search:
         facts = {"worker": worker_name(), "recipe": self.recipe.name}
         facts |= {"commit": commit(), "versions": versions()}
         with progress(total=max(total, done), initial=done, desc=label, unit="trial") as bar:
-            while self._show(bar) < total:
+            while True:
                 try:
+                    if self._show(bar) >= total:
+                        return
                     self._take_turn(objective, wanted, facts)
                 except ERRORS as error:
                     if not takes_several(self.recipe) or not was_cut_off(error):
