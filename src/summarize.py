@@ -8,9 +8,9 @@ examples:
 """
 
 from canet import stage
+from canet.database import shown_url
 from canet.files import UserError, read_json, shown
 from canet.scoring import read_table
-from canet.study import shown_url
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ examples:
 """
 
 from canet import stage
+from canet.database import shown_url
 from canet.folds import folds_path
 from canet.scoring import read_table
 from canet.selection_training import FOLDER, OUTPUTS, train_selection
-from canet.study import shown_url
 
 
 def main() -> None:

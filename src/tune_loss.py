@@ -18,9 +18,10 @@ examples:
 """
 
 from canet import stage
+from canet.database import shown_url
 from canet.folds import folds_path
 from canet.loss_search import search_loss
-from canet.study import add_trials, shown_url
+from canet.study import add_trials
 from canet.training import fold_folder, fold_number
 
 

@@ -16,11 +16,12 @@ examples:
 """
 
 from canet import stage
+from canet.database import shown_url
 from canet.files import shown
 from canet.recipe import Postprocess, check
 from canet.runs import finished_folds
 from canet.scoring import read_table
-from canet.study import add_trials, shown_url
+from canet.study import add_trials
 from canet.switches import in_words
 from canet.threshold_search import held_out_files, search_threshold
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from canet import recipe
 from canet.augment import EpochSampler
-from canet.files import REPOSITORY
+from canet.files import HOST, REPOSITORY
 from canet.training import fold_folder, train_fold
 
 TRAIN = REPOSITORY / "src" / "train.py"
@@ -180,7 +180,7 @@ def test_a_fold_is_trained_by_one_process(settings):
     while not (folder / "metrics.csv").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     code, _, errors = ended(train_folds(long))
-    assert code == 1 and "fold 0 is being trained by another process" in errors
+    assert code == 1 and f"being trained by {HOST}:{first.pid};" in errors
     first.terminate()
     assert "asked to stop: saved in epoch" in ended(first)[2]
 

@@ -3,16 +3,13 @@
 Whatever goes wrong with either is said in one line, without the password.
 """
 
-import os
 import random
-import socket
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import URL, make_url
@@ -25,12 +22,11 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from canet.files import REPOSITORY, UserError, shown
+from canet.files import REPOSITORY, UserError, locked, shown
 from canet.recipe import Recipe
 
 GRACE_BEATS = 5  # so many heartbeats missed, and a worker counts as dead
 ATTEMPTS = 6  # to create the tables, where several workers want to at once
-DYING_S = 10  # loader processes outlive a killed worker by up to five seconds, its lock with them
 SERVER = "--storage postgresql://USER:PASSWORD@HOST/DATABASE"
 ERRORS = (SQLAlchemyError, StorageInternalError)
 REMEDIES = {  # a part of what the database says, what to do then; the first that fits
@@ -154,47 +150,13 @@ def _alone(recipe: Recipe) -> Iterator[None]:
     if takes_several(recipe) or file in ("", ":memory:"):
         yield
         return
-    path = Path(f"{Path(file).absolute()}.lock")
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=DYING_S if _is_dead(_holder(path)) else 0)
-    except Timeout:
-        holder = _holder(path) or "another process"
-        raise UserError(
-            f"{shown(path.with_suffix(''))}: {holder} is searching in it, and SQLite takes one "
-            f"worker; wait for its end, or give every worker {SERVER}"
-        ) from None
-    try:
-        with suppress(OSError):  # Windows lets nobody write to it
-            path.write_text(worker_name(), encoding="utf-8")
+    path = Path(file).absolute()
+    problem = (
+        f"{shown(path)}: {{holder}} is searching in it, and SQLite takes one worker; "
+        f"wait for its end, or give every worker {SERVER}"
+    )
+    with locked(path.with_name(f"{path.name}.lock"), problem):
         yield
-    finally:
-        lock.release()
-
-
-def worker_name() -> str:
-    """This process, as trials and locks name it."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _holder(lock: Path) -> str:
-    with suppress(OSError, UnicodeDecodeError):
-        return lock.read_text(encoding="utf-8")[:200]
-    return ""
-
-
-def _is_dead(holder: str) -> bool:
-    """Whether a worker was on this machine and is no more."""
-    host, _, process = holder.rpartition(":")
-    if host != socket.gethostname() or not process.isdigit():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # alive, and another user's
-        return False
-    return False
 
 
 @contextmanager

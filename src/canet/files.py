@@ -9,7 +9,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from numbers import Integral, Real
 from pathlib import Path
@@ -24,6 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LONGEST_SHOWN = 300  # characters of a path or a value in a message
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring, _BRIEF.maxother, _BRIEF.maxlevel = 80, 80, 3
+DYING_S = 10  # loader processes outlive a killed one by up to five seconds, its locks with them
 HOST = "".join(c for c in platform.node() if c.isalnum() or c == "-") or "host"
 
 
@@ -105,23 +106,47 @@ def _is_running(process: int) -> bool:
     return True
 
 
+def process_name() -> str:
+    """This process, as locks and trials name it."""
+    return f"{HOST}:{os.getpid()}"
+
+
 @contextmanager
 def locked(path: Path, problem: str) -> Iterator[None]:
     """Hold a lock file while the block runs; a process that is killed holds it no longer.
 
+    Args:
+        path: of the lock file; it stays, and names its holder.
+        problem: what to say where another process holds it; `{holder}` in it is that one.
+
     Raises:
-        UserError: another process holds it; the message begins with `problem`.
+        UserError: `problem`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=DYING_S if _is_gone(_holder(path)) else 0)
     except Timeout:
-        raise UserError(f"{problem} ({shown(path)}); wait for it, or stop it") from None
+        holder = _holder(path) or "another process"
+        raise UserError(problem.replace("{holder}", holder)) from None
     try:
+        with suppress(OSError):  # Windows lets nobody write to it
+            path.write_text(process_name(), encoding="utf-8")
         yield
     finally:
         lock.release()
+
+
+def _holder(lock: Path) -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        return lock.read_text(encoding="utf-8")[:200]
+    return ""
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether a process was on this machine and is no more."""
+    host, _, process = holder.rpartition(":")
+    return host == HOST and process.isdecimal() and not _is_running(int(process))
 
 
 def write_text(path: Path, text: str) -> None:

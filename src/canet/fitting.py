@@ -65,6 +65,7 @@ class State:
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema else None,
         }
+
         def write(temporary: Path) -> None:
             with open(temporary, "wb") as file:  # whose errors tell of a full disk, torch's do not
                 torch.save(content, file)

@@ -22,9 +22,8 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from canet.database import ERRORS, open_storage, takes_several, was_cut_off, worker_name
-from canet.database import shown_url as shown_url  # for those who only name a study's place
-from canet.files import UserError
+from canet.database import ERRORS, open_storage, takes_several, was_cut_off
+from canet.files import UserError, process_name
 from canet.recipe import Recipe
 from canet.stage import commit, progress, versions
 
@@ -144,7 +143,7 @@ class Search:
         wanted, done = Wanted(total, starts), len(ended_trials(self.study))
         if done > total:
             has_enough(done, total)
-        facts = {"worker": worker_name(), "recipe": self.recipe.name}
+        facts = {"worker": process_name(), "recipe": self.recipe.name}
         facts |= {"commit": commit(), "versions": versions()}
         with progress(total=max(total, done), initial=done, desc=label, unit="trial") as bar:
             while True:

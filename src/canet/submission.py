@@ -165,10 +165,9 @@ def submit(
     submission = Submission(zip_path, identity)
     with ExitStack() as held:
         if world.is_first:
+            problem = f"{shown(zip_path)} is being written by {{holder}}; wait for it, or stop it"
             lock = zip_path.with_name(f".{zip_path.stem}.lock")
-            held.enter_context(
-                locked(lock, f"{shown(zip_path)} is being written by another process")
-            )
+            held.enter_context(locked(lock, problem))
         if world.share(world.is_first and skip(submission.stamp(sizes), force)):
             return False
         print(said, end="\n" if said else "", flush=True)

@@ -192,8 +192,8 @@ def train_fold(recipe: Recipe, fold: int | str, force: bool = False) -> Path:
     world, device = join(recipe.machine.device)
     with ExitStack() as held:
         if world.is_first:
-            lock = folder.with_name(f".{folder.name}.lock")
-            held.enter_context(locked(lock, f"fold {fold} is being trained by another process"))
+            problem = f"fold {fold} is being trained by {{holder}}; wait for it, or stop it"
+            held.enter_context(locked(folder.with_name(f".{folder.name}.lock"), problem))
         _train(recipe, fold, folder, force, world, device)
     return folder
 
