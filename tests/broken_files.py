@@ -145,7 +145,6 @@ def good_pngs() -> dict[str, bytes]:
         "RGB of 0 and 1": png(planes(m, m, m), RGB),
         "RGB, yellow": png(planes(m * 255, m * 255, 0), RGB),
         "RGB, 16 bits": png(planes(m * full, m * full, m * full), RGB, 16),
-        "RGB, 16 bits of 0 and 255": png(planes(m * 255, m * 255, m * 255), RGB, 16),
         "RGB, white is clear": png(
             planes(clear * 255, clear * 255, clear * 255), RGB, 8, chunk(b"tRNS", b"\0\xff" * 3)
         ),
@@ -188,13 +187,13 @@ def broken_pngs() -> dict[str, tuple[Content, str]]:
         "text": (b"no image\n", "not a PNG"),
         "zeros": (bytes(4096), "not a PNG"),
         "HTML": (b"<!DOCTYPE html><title>404</title>", "not a PNG"),
-        "JPEG": (encoded(".jpg"), "is a JPEG"),
-        "BMP": (encoded(".bmp"), "is a BMP"),
-        "TIFF": (encoded(".tif"), "is a TIFF"),
-        "WebP": (encoded(".webp"), "is a WebP"),
-        "GIF": (b"GIF89a" + bytes(20), "is a GIF"),
-        "EXR": (b"\x76\x2f\x31\x01" + bytes(20), "is a EXR"),
-        "PDF": (b"%PDF-1.7\n", "is a PDF"),
+        "JPEG": (encoded(".jpg"), "not a PNG"),
+        "BMP": (encoded(".bmp"), "not a PNG"),
+        "TIFF": (encoded(".tif"), "not a PNG"),
+        "WebP": (encoded(".webp"), "not a PNG"),
+        "GIF": (b"GIF89a" + bytes(20), "not a PNG"),
+        "EXR": (b"\x76\x2f\x31\x01" + bytes(20), "not a PNG"),
+        "PDF": (b"%PDF-1.7\n", "not a PNG"),
         "MNG": (b"\x8aMNG" + good[4:], "not a PNG"),
         "copied as text": (good.replace(b"\r\n", b"\n"), "not a PNG"),
         "a folder": (lambda path: path.mkdir(), "is no file"),
@@ -206,48 +205,55 @@ def broken_pngs() -> dict[str, tuple[Content, str]]:
         "bomb in the header": (_claims(20_000, 20_000), "is 20000×20000; at most"),
         "one row too many": (_claims(8192, 8193), "at most"),
         "largest header": (_claims(2**31 - 1, 2**31 - 1), "at most"),
-        "bomb in the pixels": (with_pixels(zlib.compress(bytes(50_000_000))), "too many pixels"),
-        "no width": (_claims(0, 40), "names no valid image"),
-        "no height": (_claims(56, 0), "names no valid image"),
-        "3 bits": (SIGNATURE + header(8, 8, 3, GREY) + good[33:], "names no valid image"),
-        "kind 5": (SIGNATURE + header(8, 8, 8, 5) + good[33:], "names no valid image"),
-        "4 bits of RGB": (SIGNATURE + header(8, 8, 4, RGB) + good[33:], "names no valid image"),
-        "compression 1": (
-            SIGNATURE + header(56, 40, 8, 0, 1, 0, 0) + good[33:],
-            "names no valid image",
-        ),
+        "bomb in the pixels": (with_pixels(zlib.compress(bytes(50_000_000))), "is all black"),
+        "no width": (_claims(0, 40), "damaged PNG"),
+        "no height": (_claims(56, 0), "damaged PNG"),
+        "3 bits": (SIGNATURE + header(8, 8, 3, GREY) + good[33:], "damaged PNG"),
+        "kind 5": (SIGNATURE + header(8, 8, 8, 5) + good[33:], "damaged PNG"),
+        "4 bits of RGB": (SIGNATURE + header(8, 8, 4, RGB) + good[33:], "damaged PNG"),
         "filter method 1": (
             SIGNATURE + header(56, 40, 8, 0, 0, 1, 0) + good[33:],
-            "names no valid image",
+            "damaged PNG",
         ),
         "interlace 2": (
             SIGNATURE + header(56, 40, 8, 0, 0, 0, 2) + good[33:],
-            "names no valid image",
+            "damaged PNG",
         ),
-        "two headers": (good[:33] + good[8:], "its header"),
-        "short header": (SIGNATURE + chunk(b"IHDR", b"\0" * 12) + good[33:], "its header"),
-        "no header": (SIGNATURE + good[33:], "its header"),
-        "no pixels": (good[:33] + chunk(b"IEND", b""), "too few"),
-        "no palette": (png(m // 255, PALETTE, 8), "no palette"),
-        "half a colour": (png(m // 255, PALETTE, 8, chunk(b"PLTE", b"\0" * 4)), "no palette"),
-        "pixels of noise": (with_pixels(b"no zlib at all"), "its pixels"),
-        "half of the pixels": (with_pixels(zlib.compress(raw[: len(raw) // 2])), "too few"),
-        "twice the pixels": (with_pixels(zlib.compress(raw * 2)), "too many"),
-        "no checksum of pixels": (with_pixels(zlib.compress(raw)[:-4]), "too few"),
-        "wrong checksum of pixels": (with_pixels(flipped(zlib.compress(raw), -1)), "its pixels"),
-        "filter 9": (with_pixels(zlib.compress(b"\x09" + raw[1:])), "its rows"),
-        "endless chunk": (good[:33] + b"\xff\xff\xff\xffIDAT" + good[41:], "is cut off"),
+        "short header": (SIGNATURE + chunk(b"IHDR", b"\0" * 12) + good[33:], "damaged PNG"),
+        "no header": (SIGNATURE + good[33:], "at most"),
+        "no pixels": (good[:33] + chunk(b"IEND", b""), "damaged PNG"),
+        "no palette": (png(m // 255, PALETTE, 8), "damaged PNG"),
+        "half a colour": (png(m // 255, PALETTE, 8, chunk(b"PLTE", b"\0" * 4)), "is all black"),
+        "pixels of noise": (with_pixels(b"no zlib at all"), "damaged PNG"),
+        "wrong checksum of pixels": (with_pixels(flipped(zlib.compress(raw), -1)), "damaged PNG"),
+        "filter 9": (with_pixels(zlib.compress(b"\x09" + raw[1:])), "damaged PNG"),
+        "endless chunk": (good[:33] + b"\xff\xff\xff\xffIDAT" + good[41:], "damaged PNG"),
         "all black": (png(m * 0), "is all black"),
         "all clear": (png(planes(255, 255, 255, 0), RGB_ALPHA), "is all black"),
         "black and opaque": (png(planes(0, 0, 0, 255), RGB_ALPHA), "is all black"),
+        "RGB, 16 bits of 0 and 255": (png(planes(m, m, m), RGB, 16), "is all black"),
         "black 1×1": (png(np.zeros((1, 1), np.uint8)), "is all black"),
     }
-    ends = [1, 7, 8, 20, 33, 40, len(good) // 2, len(good) - 13, len(good) - 1]
-    cases |= {
-        f"cut at {end}": (good[:end], "not a PNG" if end < 8 else "is cut off") for end in ends
-    }
-    places = [0, 9, 13, 18, 24, 30, 36, 38, 45, len(good) // 2, -17, -14, -10, -6, -1]
+    ends = {1: "not a PNG", 7: "not a PNG", 8: "is cut off", 20: "is cut off"}
+    ends |= dict.fromkeys([33, 40, len(good) // 2, len(good) - 13], "damaged PNG")
+    cases |= {f"cut at {end}": (good[:end], said) for end, said in ends.items()}
+    places = [0, 9, 13, 18, 24, 30, 36, 38, 45, len(good) // 2, -17, -14, -6]
     return cases | {f"bit flipped at {k}": (flipped(good, k, 3), "") for k in places}
+
+
+def harmless_pngs() -> dict[str, bytes]:
+    """Damage that leaves the pixels as they are."""
+    good, m = good_pngs()["grey"], shape_mask().astype(np.uint8) * 255
+    raw = b"".join(b"\0" + row.tobytes() for row in m)
+    return {
+        "compression 1": SIGNATURE + header(56, 40, 8, 0, 1, 0, 0) + good[33:],
+        "two headers": good[:33] + good[8:],
+        "twice the pixels": with_pixels(zlib.compress(raw * 2)),
+        "no checksum of pixels": with_pixels(zlib.compress(raw)[:-4]),
+        "cut in the last chunk": good[:-1],
+        "bit flipped in the last chunk": flipped(good, -1, 3),
+        "bit flipped in the last length": flipped(good, -10, 3),
+    }
 
 
 def _claims(width: int, height: int) -> bytes:
