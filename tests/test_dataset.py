@@ -47,7 +47,7 @@ BREAKS = {
     "is 128×256, expected 256×256": lambda f: write_png(
         first(f.train_shapes), np.full((256, 128), 255, np.uint8)
     ),
-    "img_train_shape/.*is cut off": lambda f: cut(first(f.train_shapes), 40),
+    "img_train_shape/.*damaged PNG": lambda f: cut(first(f.train_shapes), 40),
     "img_train2/.*is empty, not a PNG": lambda f: cut(first(f.train_skeletons), 0),
     "img_train_shape/.*black on white": lambda f: swap(first(f.train_shapes)),
     "img_train2/.*black on white": lambda f: swap(first(f.train_skeletons)),
