@@ -43,7 +43,7 @@ def main() -> None:
     if stage.IS_FIRST:
         write_text(recipe.run_folder / "recipe.yaml", recipe.to_yaml())
     devices = names_of(recipe.machine.device)
-    if len(devices) > 1 and len(folds) > 1:
+    if stage.IS_ALONE and len(devices) > 1 and len(folds) > 1:
         train_side_by_side(command(args), folds, devices)
         return
     for fold in folds:

@@ -112,7 +112,8 @@ def test_a_failing_process_ends_the_run_with_its_error_and_it_continues(settings
     assert "Connection" not in errors and "[rank0]: Traceback" not in errors
     folder = fold_folder(recipe.load("demo", settings), 0)
     assert (folder / "checkpoint.pt").exists() and not (folder / "done.json").exists()
-    process = torchrun(TRAIN, settings, "--standalone", "--nproc-per-node=2")
+    named = [*settings, "machine.device=cpu,cpu"]  # a name for each process
+    process = torchrun(TRAIN, named, "--standalone", "--nproc-per-node=2")
     code, said, errors = ended(process)
     assert code == 0 and "continues in epoch 1" in said, errors
     whole = [*settings, "name=whole"]

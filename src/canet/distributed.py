@@ -19,7 +19,7 @@ from torch import distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from canet.device import pick_device
+from canet.device import names_of, pick_device
 from canet.files import UserError
 
 T = TypeVar("T")
@@ -83,8 +83,9 @@ class World:
         """
         if self.size == 1:
             return x
-        parts = [torch.empty_like(x) for _ in range(self.size)]
-        dist.all_gather(parts, x.detach().contiguous())
+        mine = x.detach().contiguous()
+        parts = [torch.empty_like(mine) for _ in range(self.size)]
+        dist.all_gather(parts, mine)
         parts[self.rank] = x
         return torch.cat(parts)
 
@@ -125,7 +126,7 @@ def join(device_name: str) -> tuple[World, torch.device]:
 
     Args:
         device_name: the recipe's `machine.device`; `auto` and `cuda` are the GPU whose number is
-            the process's on its machine.
+            the process's on its machine, of several names each process takes one.
 
     Raises:
         UserError: there is no such device, or there are more processes than GPUs.
@@ -133,14 +134,15 @@ def join(device_name: str) -> tuple[World, torch.device]:
     size, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     if size == 1:
         return ALONE, pick_device(device_name)
-    local_rank = int(os.environ["LOCAL_RANK"])
-    use_cuda = device_name == "cuda" or (device_name == "auto" and torch.cuda.is_available())
+    local_rank, names = int(os.environ["LOCAL_RANK"]), names_of(device_name)
+    name = names[local_rank % len(names)]
+    use_cuda = name == "cuda" or (name == "auto" and torch.cuda.is_available())
     if use_cuda and local_rank >= torch.cuda.device_count():
         raise UserError(
             f"torchrun started process {local_rank + 1} here, but there are "
             f"{torch.cuda.device_count()} GPUs; lower --nproc-per-node"
         )
-    device = pick_device(f"cuda:{local_rank}" if use_cuda else device_name)
+    device = pick_device(f"cuda:{local_rank}" if use_cuda else name)
     if not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)

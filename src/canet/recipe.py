@@ -214,7 +214,7 @@ class Predict(Section):
 class Machine(Section):
     """What depends on the machine and not on the experiment; never stored with a run."""
 
-    device: str = "auto"
+    device: str = Field("auto", description="cpu, cuda:1 …; several trains folds side by side")
     workers: int | None = Field(None, description="loader processes; null: by the CPU's cores")
     compile: bool = False
     checkpoint_every_s: NotNegative = 60

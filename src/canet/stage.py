@@ -30,6 +30,7 @@ from canet.files import (
 
 RANK = int(os.environ.get("RANK", 0))  # of this process among those that torchrun started
 IS_FIRST = RANK == 0
+IS_ALONE = int(os.environ.get("WORLD_SIZE", 1)) == 1
 RECORDED_PACKAGES = [
     "torch",
     "segmentation-models-pytorch",
