@@ -8,4 +8,8 @@ fold; `loss_search` before it) → `prediction` → `postprocess` + `threshold_s
 
 Without a network: `geometry` (compact skeletons, candidates, a forest that chooses) →
 `selection_training` → `submission`.
+
+Beside them: `distributed` (several processes at one training or folder), `parallel_folds`,
+`study` and `database` (searches by one worker or many), `png` and `files` (what is read and
+written, and by whom), `stage` (what the scripts share).
 """
