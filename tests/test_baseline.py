@@ -1,5 +1,6 @@
 """Skeletons that nothing learns: every method on small shapes, and the script's own switches."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 import baseline
 from canet.classical import METHODS
-from canet.files import UserError, read_grey, write_png
+from canet.files import REPOSITORY, UserError, read_grey, write_png
 from canet.geometry import compact_skeleton, label_mask
 from canet.metrics import component_count
 
@@ -62,3 +63,10 @@ def test_compact_has_a_tolerance_and_covers_every_piece(shapes, monkeypatch):
 def test_what_a_method_has_not_is_refused(shapes, monkeypatch, words, message):
     with pytest.raises(UserError, match=message):
         made(monkeypatch, shapes, *words)
+
+
+def test_methods_without_a_network_start_without_torch():
+    """It takes seconds to import."""
+    program = f"import sys; sys.path.insert(0, {str(REPOSITORY / 'src')!r}); import baseline; "
+    program += "assert not {'torch', 'timm', 'optuna'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)

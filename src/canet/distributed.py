@@ -10,17 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
-from timm.layers import convert_sync_batchnorm
-from torch import distributed as dist
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
-from canet.device import names_of, pick_device
 from canet.files import UserError
+
+if TYPE_CHECKING:  # torch takes seconds to import, which methods without a network need not
+    import torch
+    from torch import nn
 
 T = TypeVar("T")
 LONGEST_WAIT = timedelta(days=1)  # torchrun notices dead processes; slow ones are waited for
@@ -42,6 +40,8 @@ class World:
         """What the first process has for `value`."""
         if self.size == 1:
             return value
+        from torch import distributed as dist
+
         holder: list[Any] = [value]
         dist.broadcast_object_list(holder)
         return holder[0]
@@ -50,6 +50,8 @@ class World:
         """What each process has for `value`, in the order of ranks."""
         if self.size == 1:
             return [value]
+        from torch import distributed as dist
+
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
@@ -58,6 +60,9 @@ class World:
         """Whether `flag` is true in any process."""
         if self.size == 1:
             return flag
+        import torch
+        from torch import distributed as dist
+
         raised = torch.tensor([float(flag)])
         dist.all_reduce(raised, dist.ReduceOp.MAX)
         return bool(raised.item())
@@ -66,23 +71,28 @@ class World:
     def first_alone(self) -> Iterator[None]:
         """The first process runs the block, then the others: they find what it has written."""
         if not self.is_first:
-            dist.barrier()
+            self.wait_for_all()
         yield
-        if self.is_first and self.size > 1:
-            dist.barrier()
+        if self.is_first:
+            self.wait_for_all()
 
     def wait_for_all(self) -> None:
         """Go on when every process has come here."""
         if self.size > 1:
+            from torch import distributed as dist
+
             dist.barrier()
 
-    def gather(self, x: torch.Tensor) -> torch.Tensor:
+    def gather(self, x: "torch.Tensor") -> "torch.Tensor":
         """All processes' parts of a batch, (b, …) → (size · b, …), in the order of ranks.
 
         Gradients go to this process's own part; over all processes they add up to the whole.
         """
         if self.size == 1:
             return x
+        import torch
+        from torch import distributed as dist
+
         mine = x.detach().contiguous()
         parts = [torch.empty_like(mine) for _ in range(self.size)]
         dist.all_gather(parts, mine)
@@ -98,7 +108,7 @@ class World:
             whole[rank :: self.size] = part
         return whole
 
-    def wrap(self, model: nn.Module) -> nn.Module:
+    def wrap(self, model: "nn.Module") -> "nn.Module":
         """The model with gradients averaged over processes and batch normalisation over all.
 
         Raises:
@@ -106,11 +116,12 @@ class World:
         """
         if self.size == 1:
             return model
+        from torch.nn.parallel import DistributedDataParallel
+
+        from canet.network.synchronised import synchronise
+
         device = next(model.parameters()).device
-        if device.type == "cuda":
-            model = convert_sync_batchnorm(model)
-        else:
-            _synchronise_on_cpu(model)
+        model = synchronise(model, device)
         return DistributedDataParallel(
             model,
             device_ids=[device] if device.type == "cuda" else None,
@@ -121,7 +132,7 @@ class World:
 ALONE = World()
 
 
-def join(device_name: str) -> tuple[World, torch.device]:
+def join(device_name: str) -> tuple[World, "torch.device"]:
     """Join the processes that torchrun started, and take a device.
 
     Args:
@@ -131,6 +142,11 @@ def join(device_name: str) -> tuple[World, torch.device]:
     Raises:
         UserError: there is no such device, or there are more processes than GPUs.
     """
+    import torch
+    from torch import distributed as dist
+
+    from canet.device import names_of, pick_device
+
     size, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     if size == 1:
         return ALONE, pick_device(device_name)
@@ -149,54 +165,3 @@ def join(device_name: str) -> tuple[World, torch.device]:
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=LONGEST_WAIT)
     return World(rank, size), device
-
-
-class _SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over all processes; so is its gradient."""
-
-    @staticmethod
-    def forward(_, x: torch.Tensor) -> torch.Tensor:
-        x = x.clone()
-        dist.all_reduce(x)
-        return x
-
-    @staticmethod
-    def backward(_, gradient: torch.Tensor) -> torch.Tensor:
-        gradient = gradient.clone()
-        dist.all_reduce(gradient)
-        return gradient
-
-
-class SynchronisedBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation over the images of all processes, for any device.
-
-    torch's own is for accelerators only. (B, C, H, W) → the same; statistics in float32.
-    """
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.training:
-            return super().forward(x)
-        values, over, every = x.float(), (0, 2, 3), (None, slice(None), None, None)
-        count = dist.get_world_size() * values[:, 0].numel()
-        mean = _SumOverProcesses.apply(values.sum(over)) / count
-        centred = values - mean[every]
-        variance = _SumOverProcesses.apply(centred.square().sum(over)) / count
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum)
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale[every] + self.bias[every]).to(x.dtype)
-
-
-def _synchronise_on_cpu(model: nn.Module) -> None:
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SynchronisedBatchNorm2d  # keeps parameters, statistics and hooks
-        elif isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(
-            module, SynchronisedBatchNorm2d
-        ):
-            raise UserError(
-                f"{type(module).__name__} cannot be synchronised over CPU processes; "
-                f"train in one process or on GPUs"
-            )
