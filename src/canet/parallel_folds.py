@@ -2,9 +2,7 @@
 
 import os
 import queue
-import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -39,7 +37,11 @@ def train_side_by_side(
         try:
             words = [*command, f"machine.device={device}", "--fold", str(fold)]
             process = subprocess.Popen(
-                words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+                words,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                errors="replace",
             )
             running.append(process)
             _pass_on(process, f"   fold {fold} on {device} |")
@@ -67,11 +69,6 @@ def train_side_by_side(
 
 def _pass_on(process: subprocess.Popen, who: str) -> None:
     """Print a process's lines as they come; a progress bar's are parted by carriage returns."""
-    text = ""
-    while chunk := os.read(process.stdout.fileno(), 4096):
-        *lines, text = re.split(r"[\r\n]+", text + chunk.decode(errors="replace"))
-        for line in [*lines]:
-            if line.strip():
-                print(who, line.strip(), flush=True)
-    if text.strip():
-        print(who, text.strip(), file=sys.stdout, flush=True)
+    for line in process.stdout:  # which takes a carriage return for the end of a line, too
+        if line.strip():
+            print(who, line.strip(), flush=True)
