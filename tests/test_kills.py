@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import pytest
 from kills import finish, kill_stages, stages
 from scripts import Script
@@ -19,14 +22,40 @@ def prepared(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("stage", ["make_demo_data", "tune_loss", "train_geometry", "baseline"])
+# What makes a stage last so long that a signal always comes before its end.
+AT_LENGTH = {
+    "make_demo_data": ["--force", "demo.train=5000"],
+    "tune_loss": ["--force", "--trials", "500"],
+    "train_geometry": ["--force", "selection.trials=500"],
+    "baseline": [],
+}
+
+
+@pytest.mark.parametrize("stage", AT_LENGTH)
 def test_sigterm_is_one_line(prepared, stage):
-    words = list(prepared[stage])
-    words[1:1] = [] if stage == "baseline" else ["--force"]
-    script = Script(*words)
+    words = prepared[stage]
+    if stage == "baseline":
+        words = (*words[:2], "--images", many(Path(words[3])), *words[4:])
+    script = Script(words[0], *with_options(words[1:], AT_LENGTH[stage]))
     assert script.wait_for("   writes ")  # at work
     script.process.terminate()
     done = script.wait()
     assert done.code == 1 and "stopped; the same command continues" in done.stderr
     assert "Traceback" not in done.stderr
     finish(prepared[stage])
+
+
+def with_options(words: tuple, options: list[str]) -> list:
+    """Options before the words, overrides (of `--set`, the last word's) after them."""
+    overrides = [o for o in options if "=" in o]
+    return [o for o in options if o not in overrides] + [*words, *overrides]
+
+
+def many(shapes: Path) -> Path:
+    """A folder of thousands of copies."""
+    folder = shapes.with_name("many")
+    folder.mkdir()
+    for path in shapes.glob("*.png"):
+        for k in range(200):
+            shutil.copyfile(path, folder / f"{k}-{path.name}")
+    return folder
