@@ -1,9 +1,11 @@
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from kills import finish, kill_stages, stages
-from scripts import Script
+from scripts import SOURCE, Script
 
 
 def test_killed_stages_end_as_if_nothing_had_happened(tmp_path):
@@ -59,3 +61,27 @@ def many(shapes: Path) -> Path:
         for k in range(200):
             shutil.copyfile(path, folder / f"{k}-{path.name}")
     return folder
+
+
+SWALLOWS = """
+import os, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+from canet import stage
+
+def main():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    except:
+        pass
+    time.sleep(60)
+
+stage.run(main)
+"""
+
+
+def test_a_swallowed_sigterm_comes_again():
+    """NumPy's Generator.choice, for one, drops what is raised in it."""
+    words = [sys.executable, "-c", SWALLOWS, str(SOURCE)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 1 and "stopped; the same command continues" in done.stderr

@@ -31,6 +31,7 @@ from canet.files import (
 RANK = int(os.environ.get("RANK", 0))  # of this process among those that torchrun started
 IS_FIRST = RANK == 0
 IS_ALONE = int(os.environ.get("WORLD_SIZE", 1)) == 1
+AGAIN_S = 3.0  # after an interruption that had no effect; longer than any clean-up here takes
 RECORDED_PACKAGES = [
     "torch",
     "segmentation-models-pytorch",
@@ -88,13 +89,15 @@ def run(main: Callable[[], None]) -> None:
 
     SIGTERM ends it like Ctrl-C: temporary files go, and a line says what to do.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _interrupt)
     threading.excepthook = _warn_of_thread
     if not IS_FIRST:  # the first process speaks for all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     try:
         main()
     except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         sys.exit("\nstopped; the same command continues from what is written" if IS_FIRST else 1)
     except Exception as error:
         explained = explain(error)
@@ -114,6 +117,8 @@ def _warn_of_thread(failed: threading.ExceptHookArgs) -> None:
 
 
 def _interrupt(*_: object) -> None:
+    # compiled code may swallow an exception (NumPy's Generator.choice does), so it is raised again
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
     raise KeyboardInterrupt
 
 
