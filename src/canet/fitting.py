@@ -23,7 +23,8 @@ from canet.losses import SkeletonLoss
 from canet.metrics import best_threshold
 from canet.network import CANet
 from canet.prediction import predict_levels
-from canet.recipe import Recipe, Train
+from canet.recipe import Machine, Recipe, Train
+from canet.resident import ResidentLoader
 from canet.samples import Samples
 from canet.stage import progress
 
@@ -148,14 +149,19 @@ def build_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
 
 
 def start(recipe: Recipe, device: torch.device) -> State:
-    """Fresh weights on the device, channels last, with optimizer and moving average."""
-    model = build_model(recipe).to(device, memory_format=torch.channels_last)
+    """Fresh weights on the device, with optimizer and moving average."""
+    model = build_model(recipe).to(device, memory_format=memory_format(recipe.machine))
     weighted = len(recipe.loss.scale_weights)
     for head in model.auxiliary_heads[max(weighted - 1, 0) :]:
         head.requires_grad_(False)  # counts nothing; processes must not wait for its gradient
     decay = recipe.train.ema_decay
     ema = ModelEmaV3(model, decay=decay, use_warmup=True) if decay else None
     return State(model, build_optimizer(model, recipe.train), ema)
+
+
+def memory_format(machine: Machine) -> torch.memory_format:
+    """How images lie in memory: with their channels together, as matrix units want them."""
+    return torch.channels_last if machine.channels_last else torch.contiguous_format
 
 
 def learning_rate(settings: Train, epoch: float) -> float:
@@ -190,7 +196,7 @@ class Fitting:
     loss: SkeletonLoss = field(init=False)
     precision: str = field(init=False)
     sampler: EpochSampler = field(init=False)
-    loader: DataLoader = field(init=False)
+    loader: DataLoader | ResidentLoader = field(init=False)
 
     def __post_init__(self):
         r = self.recipe
@@ -203,40 +209,48 @@ class Fitting:
                 f"set a multiple of {size}, or start another number"
             )
         self.sampler = EpochSampler(len(self.train), r.train.batch, r.train.seed, rank, size)
+        self.loader = self._loader(r.train.batch // size)
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # all batches have one size
+
+    def _loader(self, batch: int) -> DataLoader | ResidentLoader:
+        r, samples, on_gpu = self.recipe, self.train, self.device.type == "cuda"
+        vectors = vectors_of(r.input.kind)
+        if r.machine.resident or (r.machine.resident is None and on_gpu):
+            return ResidentLoader(
+                samples, r.augment, self.sampler, batch, r.train.seed, self.device, vectors
+            )
         workers = loader_workers(r.machine, self.device)
-        self.loader = DataLoader(
-            SkeletonDataset(
-                self.train.maps,
-                self.train.skeletons,
-                r.augment,
-                r.train.seed,
-                vectors_of(r.input.kind),
-            ),
-            batch_size=r.train.batch // size,
+        return DataLoader(
+            SkeletonDataset(samples.maps, samples.skeletons, r.augment, r.train.seed, vectors),
+            batch_size=batch,
             sampler=self.sampler,
             num_workers=workers,
-            pin_memory=self.device.type == "cuda",
+            pin_memory=on_gpu,
             persistent_workers=workers > 0,
         )
+
+    def loss_of(self, model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The loss of a batch on the device; over several processes that of all their images."""
+        with autocast(self.precision, self.device):
+            outputs = model(x, auxiliary=True)
+        gather = self.world.gather
+        return self.loss([gather(o.float()) for o in outputs], gather(y))
 
     def learn(self, model: nn.Module, state: State, x: torch.Tensor, y: torch.Tensor):
         """One step of the optimizer; returns the loss before it, a scalar on the device.
 
-        Over several processes the loss is that of all their images, and gradients are averaged:
-        hence the factor.
+        Over several processes gradients are averaged: hence the factor.
         """
-        x = x.to(self.device, memory_format=torch.channels_last, non_blocking=True)
-        y = y.to(self.device, non_blocking=True)
-        with autocast(self.precision, self.device):
-            outputs = model(x, auxiliary=True)
-        world = self.world
-        loss = self.loss([world.gather(o.float()) for o in outputs], world.gather(y))
+        layout = memory_format(self.recipe.machine)
+        x = x.to(self.device, memory_format=layout, non_blocking=True)
+        loss = self.loss_of(model, x, y.to(self.device, non_blocking=True))
         state.optimizer.zero_grad(set_to_none=True)
-        (loss * world.size).backward()
+        (loss * self.world.size).backward()
         if self.recipe.train.clip_norm:
             nn.utils.clip_grad_norm_(state.model.parameters(), self.recipe.train.clip_norm)
         state.optimizer.step()
-        return loss.detach()
+        return loss.detach().clone()  # a CUDA graph writes its next loss to the same place
 
     def train_epoch(self, model: nn.Module, state: State, after_step: Callable[[], None]) -> dict:
         """What is left of an epoch; returns its figures.
@@ -286,11 +300,21 @@ class Fitting:
         threshold, f1 = best_threshold(levels, self.held_out.skeletons.astype(bool))
         return {"f1": f1, "threshold": threshold}
 
+    def compiled(self, model: nn.Module) -> nn.Module:
+        """The model for `learn`, compiled as the recipe says, its loss with it."""
+        wanted = self.recipe.machine.compile
+        if not wanted:
+            return model
+        mode = None if wanted is True else wanted
+        if self.world.size > 1:  # processes talk to each other between model and loss
+            return torch.compile(model, mode=mode)
+        self.loss_of = torch.compile(self.loss_of, mode=mode)
+        return model
+
     def run(self, state: State, watch: Watch, label: str, quiet: bool = False) -> None:
         """Train until the last epoch, from wherever the state is; `watch` is told of progress."""
         settings = self.recipe.train
-        model = self.world.wrap(state.model)
-        model = torch.compile(model) if self.recipe.machine.compile else model
+        model = self.compiled(self.world.wrap(state.model))
         steps = len(self.loader)
         total, done = settings.epochs * steps, state.epoch * steps + state.step
         with progress(

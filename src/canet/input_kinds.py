@@ -82,6 +82,18 @@ def shown_channel(kind: str) -> int:
     return solid[:2][-1] if solid else 0
 
 
+def turned(turns: int, flip: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The matrix that takes a vector's old x and y to its new ones; see `turn_vectors`."""
+    sign = -1 if flip else 1
+    # a turn takes (x, y) to (y, −x), y pointing down
+    return (
+        ((sign, 0), (0, 1)),
+        ((0, 1), (-sign, 0)),
+        ((-sign, 0), (0, -1)),
+        ((0, -1), (sign, 0)),
+    )[turns % 4]
+
+
 def turn_vectors(maps, vectors: tuple[int, ...], turns: int, flip: bool) -> None:
     """Turn vectors, in place, with pixels that have been moved: flipped, then turned.
 
@@ -91,14 +103,7 @@ def turn_vectors(maps, vectors: tuple[int, ...], turns: int, flip: bool) -> None
         turns: quarter turns counter-clockwise, as in `np.rot90`.
         flip: whether left and right were swapped before.
     """
-    sign = -1 if flip else 1
-    # the new x and y in terms of the old: a turn takes (x, y) to (y, −x), y pointing down
-    (a, b), (c, d) = (
-        ((sign, 0), (0, 1)),
-        ((0, 1), (-sign, 0)),
-        ((-sign, 0), (0, -1)),
-        ((0, -1), (sign, 0)),
-    )[turns % 4]
+    (a, b), (c, d) = turned(turns, flip)
     for k in vectors:
         x, y = maps[..., k, :, :], maps[..., k + 1, :, :]
         maps[..., k, :, :], maps[..., k + 1, :, :] = a * x + b * y, c * x + d * y

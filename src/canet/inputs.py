@@ -10,7 +10,7 @@ from canet.distance import (
     inside,
     soft_distance_map,
 )
-from canet.geometry.candidates import ShapeGeometry
+from canet.geometry.candidates import ShapeGeometry, label_mask
 from canet.geometry.planes import candidate_planes, offset_planes, radius_plane, salience_plane
 from canet.input_kinds import parts_of
 from canet.recipe import Input
@@ -34,15 +34,20 @@ def input_map(shape: np.ndarray, settings: Input) -> np.ndarray:
     )
 
 
+def body(geometry: ShapeGeometry, settings: Input) -> np.ndarray:
+    """The mask that the recipe asks for, (H, W) bool."""
+    return label_mask(geometry.shape) if settings.mask == "label" else inside(geometry.shape)
+
+
 # Each: geometry, settings → (H, W) or (channels, H, W).
 COMPUTE = {
-    "shape": lambda g, _: inside(g.shape),
-    "distance": lambda g, _: distance_map(inside(g.shape)) / SCALE_PX,
+    "shape": lambda g, settings: body(g, settings),
+    "distance": lambda g, settings: distance_map(body(g, settings)) / SCALE_PX,
     "repaired_distance": lambda g, settings: (
-        distance_map(fill_holes(inside(g.shape), settings.max_hole_px)) / SCALE_PX
+        distance_map(fill_holes(body(g, settings), settings.max_hole_px)) / SCALE_PX
     ),
-    "soft_distance": lambda g, _: soft_distance_map(inside(g.shape)) / SCALE_PX,
-    "edge": lambda g, _: edge_map(inside(g.shape)),
+    "soft_distance": lambda g, settings: soft_distance_map(body(g, settings)) / SCALE_PX,
+    "edge": lambda g, settings: edge_map(body(g, settings)),
     "candidates": lambda g, _: candidate_planes(g, "closed"),
     "raw_candidates": lambda g, _: candidate_planes(g, "filled"),
     "salience": lambda g, _: salience_plane(g),

@@ -89,6 +89,11 @@ class Folds(Section):
 class Input(Section):
     kind: str = Field("repaired_distance", description="planes of `input_kinds`, joined by +")
     max_hole_px: Natural = Field(25, description="holes up to this area are repaired")
+    mask: Literal["any", "label"] = Field(
+        "any",
+        description="of distances, edges and the shape itself: every grey level, or the mask that "
+        "labels are made on (from 2 up, closed 3×3)",
+    )
 
     @field_validator("kind")
     @classmethod
@@ -216,7 +221,13 @@ class Machine(Section):
 
     device: str = Field("auto", description="cpu, cuda:1 …; several trains folds side by side")
     workers: int | None = Field(None, description="loader processes; null: by the CPU's cores")
-    compile: bool = False
+    resident: bool | None = Field(
+        None, description="training images stay on the device, moved there; null: on a GPU"
+    )
+    channels_last: bool = Field(True, description="memory format; False is torch's plain one")
+    compile: bool | Literal["reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"] = (
+        Field(False, description="torch.compile, or its mode")
+    )
     checkpoint_every_s: NotNegative = 60
     cache: Path = Path("cache")
     runs: Path = Path("runs")
