@@ -8,6 +8,8 @@ maps         repairing and distance transform against merely reading and decodin
 predict      a network's prediction per image against skimage's medial_axis and skeletonize
 postprocess  joining and trimming held-out skeletons against plain thresholding
 compact      the steps of a compact skeleton against skimage's, and its cost over the image's size
+train        images/s of training, change by change from plain torch, and the share of the device's
+             matrix rate
 submission   memory and seconds of make_submission over 10, 100, … --count shapes (copies, renamed)
 
 examples:
@@ -16,6 +18,8 @@ examples:
   python src/benchmark.py predict --recipe cpu           fresh weights: speed without training
   python src/benchmark.py postprocess --recipe cpu
   python src/benchmark.py compact --images photos/
+  python src/benchmark.py train --recipe paper           minutes, most of them compiling
+  python src/benchmark.py train --recipe paper --rows plain compile batch32
   python src/benchmark.py submission --run cpu --images photos/ --count 10000
 """
 
@@ -41,6 +45,7 @@ from canet.inputs import input_map
 from canet.recipe import Input, Postprocess
 from canet.runs import DEFAULT_THRESHOLD
 
+KINDS = ["maps", "predict", "train", "postprocess", "compact", "submission"]
 ROUNDS = 5
 ENLARGED = (1, 2, 4, 8, 16)
 JOINED = ("shape+distance+edge", "repaired_distance+candidates", "candidates+radius+offset")
@@ -108,12 +113,51 @@ def benchmark_predict(args, recipe, paths: list[Path]) -> None:
             lambda batch=batch: predict_levels([network], maps, device, precision, batch),
             len(paths),
         )
-        for batch in (1, 8)
+        for batch in (1, 8, 64)
     }
     for name in ("medial_axis", "zhang_suen"):
         method = METHODS[name]
         rows[name] = seconds_per_image(lambda method=method: skeletons(method), len(paths))
     print_table(rows, "medial_axis")
+
+
+def benchmark_train(args, recipe) -> None:
+    """The same network from plain torch on; each row keeps the changes of those above."""
+    import torch
+
+    from canet import training_speed
+    from canet.device import describe, pick_device
+
+    rows = args.rows or list(training_speed.CHANGES)
+    if unknown := set(rows) - set(training_speed.CHANGES):
+        known = ", ".join(training_speed.CHANGES)
+        raise UserError(f"--rows {' '.join(sorted(unknown))}: expected some of {known}")
+    device = pick_device(args.device)
+    samples = training_speed.generated_samples(recipe)
+    flop = training_speed.image_flop(recipe, samples, device)
+    rate = training_speed.matrix_rate(device)
+    print(
+        f"   {describe(device)}, {recipe.model.encoder}, torch {torch.__version__}, "
+        f"{flop / 1e9:.0f} GFLOP an image, bfloat16 matrix product {rate / 1e12:.1f} TFLOP/s"
+    )
+    print("   plain is float32 (convolutions may use TF32), eager, NCHW, CPU loader, batch 8")
+    plain = None
+    for name in rows:
+        settings = training_speed.settings_up_to(name)
+        try:
+            speed = training_speed.measure(recipe, settings, samples, device)
+        except torch.OutOfMemoryError:
+            print(f"   {name:14} out of memory", flush=True)
+            continue
+        plain = speed.images_per_s if name == "plain" else plain
+        memory = f"{speed.peak_bytes / 2**30:6.1f} GiB   " if device.type == "cuda" else ""
+        ratio = f"{speed.images_per_s / plain:6.2f} × plain" if plain else ""
+        print(
+            f"   {name:14} {speed.images_per_s:8.1f} images/s   "
+            f"{speed.images_per_s * flop / rate:6.1%} of the matrix rate   "
+            f"{memory}{speed.warm_up_s:5.0f} s to start   {ratio}",
+            flush=True,
+        )
 
 
 def benchmark_postprocess(recipe) -> None:
@@ -210,13 +254,18 @@ def benchmark_submission(run: str, paths: list[Path], most: int) -> None:
 
 def main() -> None:
     parser = stage.recipe_parser(__doc__)
-    parser.add_argument("what", choices=["maps", "predict", "postprocess", "compact", "submission"])
+    parser.add_argument("what", choices=KINDS)
     parser.add_argument("--images", type=Path, metavar="DIR", help="shapes (default: training)")
     parser.add_argument("--run", metavar="NAME", help="predict with this run's network")
     parser.add_argument("--count", type=int, default=64, metavar="N", help="images to use")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda …")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="of train (default: all)")
     args = parser.parse_args()
     recipe = stage.load_recipe(args)
+    if args.what == "train":
+        stage.announce("benchmark train", [], [])
+        benchmark_train(args, recipe)
+        return
     if args.what == "postprocess":
         stage.announce("benchmark postprocess", [recipe.run_folder], [])
         benchmark_postprocess(recipe)

@@ -13,7 +13,8 @@ import torch
 
 from canet import fitting, recipe, training
 from canet.files import REPOSITORY, UserError
-from canet.fitting import learning_rate
+from canet.fitting import Fitting, learning_rate
+from canet.folds import folds_path, write_folds
 from canet.model_folder import load_model
 from canet.samples import load_split
 from canet.training import Recorder, fold_folder, train_fold
@@ -205,6 +206,56 @@ def test_tuned_loss_is_used_and_must_exist(tiny, tiny_folds):
     (folder / "tuned_loss.json").write_text(json.dumps({"loss": loss.model_dump()}))
     train_fold(tuned, 0)
     assert load_model(folder / "model", CPU).recipe.loss.focal == 7.0
+
+
+def test_a_student_learns_from_a_teacher_of_the_same_images(tiny, tiny_folds, overrides, tmp_path):
+    taught = [*overrides, "name=student", "distill.teacher=tiny", "distill.share=1"]
+    with pytest.raises(UserError, match="teacher=tiny is not trained"):
+        train_fold(recipe.load("demo", taught), 0)
+    teacher = train_fold(tiny, 0)
+    folder = train_fold(recipe.load("demo", taught), 0)
+    assert weights(folder) != weights(teacher)
+    facts = json.loads((folder / "model" / "training.json").read_text())
+    assert facts["recipe"]["distill"]["teacher"] == "tiny"
+    with pytest.raises(UserError, match="input is repaired_distance, this recipe's shape"):
+        train_fold(recipe.load("demo", [*taught, "input.kind=shape"]), 0)
+    other = [*taught, "folds.seed=1", f"data.folds={tmp_path / 'others'}"]
+    turned = tiny_folds.assign(fold=(tiny_folds["fold"] + 1) % 3)
+    write_folds(folds_path(recipe.load("demo", other)), turned)
+    with pytest.raises(UserError, match="trained on other images"):
+        train_fold(recipe.load("demo", other), 0)
+
+
+def test_the_target_is_a_mixture_of_label_and_teacher(tiny, tiny_folds):
+    train, _ = load_split(tiny, 0)
+    teacher = torch.nn.Conv2d(1, 1, 1)
+    share = tiny.model_copy(update={"distill": tiny.distill.model_copy(update={"share": 0.25})})
+    x, y = torch.rand(2, 1, 8, 8), torch.ones(2, 1, 8, 8)
+    mixed = Fitting(share, train, None, CPU, teacher=teacher).target(x, y)
+    torch.testing.assert_close(mixed, 0.75 + 0.25 * teacher(x).sigmoid())
+    assert not mixed.requires_grad
+    assert Fitting(share, train, None, CPU).target(x, y) is y
+
+
+def test_images_on_the_device_and_a_break_end_bit_for_bit_alike(tiny, tiny_folds, monkeypatch):
+    resident = tiny.machine.model_copy(update={"resident": True})
+    kept = tiny.model_copy(update={"machine": resident})
+    whole = weights(train_fold(kept, 0))
+    steps = iter(range(5))
+    learn = Fitting.learn
+
+    def broken(*arguments):
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        return learn(*arguments)
+
+    always = resident.model_copy(update={"checkpoint_every_s": 0})
+    kept = kept.model_copy(update={"machine": always})
+    monkeypatch.setattr(Fitting, "learn", broken)
+    with pytest.raises(KeyboardInterrupt):
+        train_fold(kept, 0, force=True)
+    monkeypatch.undo()
+    assert weights(train_fold(kept, 0)) == whole
 
 
 def test_a_model_folder_loads_without_code_or_network(tiny, tiny_folds):

@@ -193,6 +193,7 @@ class Fitting:
     held_out: Samples | None
     device: torch.device
     world: World = ALONE
+    teacher: nn.Module | None = None
     loss: SkeletonLoss = field(init=False)
     precision: str = field(init=False)
     sampler: EpochSampler = field(init=False)
@@ -234,8 +235,18 @@ class Fitting:
         """The loss of a batch on the device; over several processes that of all their images."""
         with autocast(self.precision, self.device):
             outputs = model(x, auxiliary=True)
+        y = self.target(x, y)
         gather = self.world.gather
         return self.loss([gather(o.float()) for o in outputs], gather(y))
+
+    @torch.no_grad()
+    def target(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The label, or its mixture with what the teacher sees in the same moved image."""
+        if self.teacher is None:
+            return y
+        with autocast(self.precision, self.device):
+            seen = self.teacher(x)
+        return torch.lerp(y, seen.float().sigmoid(), self.recipe.distill.share)
 
     def learn(self, model: nn.Module, state: State, x: torch.Tensor, y: torch.Tensor):
         """One step of the optimizer; returns the loss before it, a scalar on the device.

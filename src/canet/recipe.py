@@ -133,6 +133,13 @@ class Loss(Section):
     tuned: bool = Field(False, description="train with what the loss search found")
 
 
+class Distill(Section):
+    """Learning from a trained network beside the labels (Hinton et al., 2015)."""
+
+    teacher: str | None = Field(None, description="a run with this fold trained; null: none")
+    share: Share = Field(0.5, description="of its probabilities in the target; labels the rest")
+
+
 class Augment(Section):
     flips_and_turns: bool = True
     shift_px: Natural = 16
@@ -245,6 +252,7 @@ class Recipe(Section):
     input: Input = Input()
     model: Model = Model()
     loss: Loss = Loss()
+    distill: Distill = Distill()
     augment: Augment = Augment()
     train: Train = Train()
     loss_search: LossSearch = LossSearch()
