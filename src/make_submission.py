@@ -15,6 +15,7 @@ examples:
   python src/make_submission.py --components one --spur-px 4      one piece, short spurs trimmed
   python src/make_submission.py --images photos/ --out photos     any folder of shape PNGs
   python src/make_submission.py --run weights/geometry --images photos/ --out photos
+                                                      what comes with the repository
   torchrun --nproc-per-node 4 -- src/make_submission.py --images many/ --out many
                                                       four processes, each a quarter of the shapes
 """
@@ -241,7 +242,7 @@ def main() -> None:
     asked = stage.load_recipe(args) if args.recipe else None
     folder = folder_to_use(args, asked)
     geometry = any(
-        (home / selection.CONFIG).is_file() for home in (folder, folder / FOLDER / "selection")
+        (home / selection.FOREST).is_file() for home in (folder, folder / FOLDER / "selection")
     )
     job = geometry_job(args, folder) if geometry else network_job(args, asked, folder)
     recipe = asked or job.recipe

@@ -1,15 +1,18 @@
 """Finding what has been trained: runs, their models and thresholds."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 import torch
 
 from canet.files import REPOSITORY, UserError, digest_of, printable, read_json, shown
-from canet.model_folder import FACTS, TrainedModel, load_model
+from canet.model_folder import CONFIG, FACTS, WEIGHTS, TrainedModel, load_model
 from canet.recipe import Postprocess, check
 
 DEFAULT_THRESHOLD = 0.5
+# Key of config.json in a folder that `export` wrote; smp leaves out what begins with _.
+PUBLISHED = "_published"
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRu
     Raises:
         UserError: a wanted fold is not trained.
     """
+    if (folder / WEIGHTS).is_file():
+        return _load_published(folder, wanted, device)
     there = finished_folds(folder)
     chosen = wanted or (["all"] if "all" in there else list(there))
     missing = [k for k in chosen if k not in there]
@@ -122,13 +127,35 @@ def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRu
     return TrainedRun(folder, models, tuned["threshold"], tuned["postprocess"], origin)
 
 
+def _load_published(folder: Path, wanted: list[str], device: torch.device) -> TrainedRun:
+    """One model in a folder of its own, with the threshold in its configuration."""
+    if wanted:
+        raise UserError(f"--folds {' '.join(wanted)}: {shown(folder)} is one model; leave it out")
+    path = folder / CONFIG
+    tuned = (read_json(path, **{PUBLISHED: dict}) or {}).get(PUBLISHED)
+    if not (tuned and is_threshold(tuned)):
+        raise UserError(f"{shown(path)}: tells no threshold; write it by src/export_weights.py")
+    postprocess = check(tuned["postprocess"], shown(path), Postprocess)
+    origin = f"{printable(tuned['study'])}, {tuned['images']} held-out images"
+    return TrainedRun(folder, [load_model(folder, device)], tuned["threshold"], postprocess, origin)
+
+
+def is_threshold(tuned: dict) -> bool:
+    """Whether this tells a threshold, what comes after it, and where it is from."""
+    kinds = {"threshold": Real, "postprocess": dict, "study": str, "images": Integral}
+    return (
+        all(isinstance(tuned.get(k), kind) for k, kind in kinds.items())
+        and 0 < tuned["threshold"] < 1
+    )
+
+
 def read_threshold(path: Path) -> dict:
     """What the threshold search wrote, `postprocess` checked.
 
     Raises:
         UserError: the file is damaged; the default threshold would quietly be a worse one.
     """
-    tuned = read_json(path, threshold=float, postprocess=dict, trained=dict, study=str, images=int)
-    if not tuned or not 0 < tuned["threshold"] < 1:
+    tuned = read_json(path, trained=dict)
+    if not tuned or not is_threshold(tuned):
         raise UserError(f"{shown(path)}: damaged; run src/tune_threshold.py --force, or delete it")
     return tuned | {"postprocess": check(tuned["postprocess"], shown(path), Postprocess)}

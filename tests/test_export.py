@@ -1,0 +1,65 @@
+import json
+from hashlib import sha256
+
+import numpy as np
+import pytest
+import torch
+from scripts import run_script
+
+from canet.dataset import ImageFolders
+from canet.export import export
+from canet.files import UserError, read_grey
+from canet.network import CANet
+from canet.runs import load_run
+from canet.threshold_search import search_threshold
+from canet.training import train_fold
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def run(tiny, tiny_folds):
+    train_fold(tiny, 0)
+    with pytest.raises(UserError, match="no threshold"):
+        export(tiny.run_folder, "0", tiny.run_folder / "out")
+    search_threshold(tiny)
+    return tiny.run_folder
+
+
+def test_exported_weights_predict_alone_what_the_run_predicts(run, tiny, tmp_path):
+    out = tmp_path / "weights" / "tiny"
+    export(run, "0", out)
+    alone, full = load_run(out, [], CPU), load_run(run, ["0"], CPU)
+    assert (alone.threshold, alone.postprocess) == (full.threshold, full.postprocess)
+    half, whole = out / "model.safetensors", run / "fold-0" / "model" / "model.safetensors"
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    x = torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        expected = full.models[0].network(x)
+        torch.testing.assert_close(alone.models[0].network(x), expected, atol=0.02, rtol=0.01)
+        by_smp = CANet.from_pretrained(out).eval()
+        torch.testing.assert_close(by_smp(x), alone.models[0].network(x))
+    card, config = (out / "README.md").read_text(), json.loads((out / "config.json").read_text())
+    assert sha256(half.read_bytes()).hexdigest() in card and f"{full.threshold:.3f}" in card
+    assert config["_published"]["input"]["kind"] == tiny.input.kind
+    assert "training_images" not in json.loads((out / "training.json").read_text())
+
+    shapes = ImageFolders(tiny.data_root, tiny.data).test_shapes
+    words = ["--run", out, "--images", shapes, "--out", tmp_path / "drawn"]
+    done = run_script("make_submission", *words, "--device", "cpu")
+    assert done.code == 0, done.stderr
+    written = sorted((tmp_path / "drawn").glob("*.png"))
+    assert [p.name for p in written] == sorted(p.name for p in shapes.glob("*.png"))
+    assert all(set(np.unique(read_grey(p))) <= {0, 255} for p in written)
+    done = run_script("make_submission", *words, "--folds", "0")
+    assert done.code == 1 and "is one model" in done.stderr
+
+
+def test_a_damaged_export_is_one_line(run, tmp_path):
+    out = tmp_path / "weights"
+    export(run, "0", out)
+    config = json.loads((out / "config.json").read_text())
+    config["_published"]["threshold"] = "high"
+    (out / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="tells no threshold"):
+        load_run(out, [], CPU)
