@@ -173,9 +173,10 @@ def network_job(args, asked: Recipe | None, folder: Path) -> Job:
     run = switched(run, args)
     recipe = run.models[0].recipe
     predict = (asked or recipe).predict
-    tta = args.tta or predict.tta
-    if "held-out" in run.threshold_origin and (len(run.models) > 1 or tta != recipe.predict.tta):
-        run = replace(run, threshold_origin=f"{run.threshold_origin} of single models, one view")
+    tta = args.tta or predict.tta or (not asked and run.tta)
+    if "held-out" in run.threshold_origin and (len(run.models) > 1 or tta != run.tta):
+        views = "8 views" if run.tta else "one view"
+        run = replace(run, threshold_origin=f"{run.threshold_origin} of single models, {views}")
     facts = manifest_of(run, tta, device)
     said = (
         f"{len(run.models)} model(s), threshold {run.threshold:.3f} ({run.threshold_origin}), "

@@ -52,6 +52,12 @@ def main() -> None:
         f"{before['one_component']:.0%} → {after['one_component']:.0%}, "
         f"breaks an image {before['breaks']:.1f} → {after['breaks']:.1f}"
     )
+    by_views = result["f1_by_views"]
+    if len(by_views) == 2:
+        print(
+            f"   plain thresholding, cross-fitted: F1 {by_views['1']:.4f} from one view, "
+            f"{by_views['8']:.4f} averaged over eight flips and turns (predict.tta=true)"
+        )
     table = read_table(outputs[2]).reset_index()
     print(table.to_string(index=False, float_format="{:.4f}".format))
 

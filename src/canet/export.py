@@ -68,7 +68,7 @@ def export(run: Path, fold: str, out: Path) -> None:
     facts |= {"f1_cross_fitted": f1, "judged_images": tuned["images"], "judged_on": tuned["study"]}
     with replacing(out) as temporary:
         halved(model.network).save_pretrained(temporary)
-        published = {key: tuned[key] for key in ("threshold", "study", "images")}
+        published = {key: tuned.get(key) for key in ("threshold", "study", "images", "tta")}
         published["postprocess"] = tuned["postprocess"].model_dump(mode="json")
         published["input"] = model.recipe.input.model_dump(mode="json")
         config = read_json(temporary / CONFIG)

@@ -293,8 +293,8 @@ class Fitting:
         row = {"epoch": state.epoch + 1, "loss": mean, "elapsed_s": state.elapsed_s}
         return row | {"lr": state.optimizer.param_groups[0]["lr"]}
 
-    def predict_held_out(self, model: nn.Module) -> np.ndarray:
-        """(N, H, W) uint8 in every process; each predicts its part."""
+    def predict_held_out(self, model: nn.Module, tta: bool = False) -> np.ndarray:
+        """(N, H, W) uint8 in every process; each predicts its part. `tta` averages eight views."""
         maps, world = self.held_out.maps, self.world
         part = predict_levels(
             [model],
@@ -302,6 +302,8 @@ class Fitting:
             self.device,
             self.precision,
             self.recipe.predict.batch,
+            tta,
+            vectors=vectors_of(self.recipe.input.kind),
         )
         return world.gather_rows(part, len(maps))
 

@@ -24,6 +24,7 @@ class TrainedRun:
     threshold: float
     postprocess: Postprocess
     threshold_origin: str
+    tta: bool = False  # whether the threshold is for the mean over eight views
 
 
 def finished_folds(run: Path) -> dict[str, dict]:
@@ -124,7 +125,8 @@ def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRu
             f"src/tune_threshold.py again"
         )
     origin = f"{printable(tuned['study'])}, {tuned['images']} held-out images"
-    return TrainedRun(folder, models, tuned["threshold"], tuned["postprocess"], origin)
+    tta = tuned.get("tta") is True
+    return TrainedRun(folder, models, tuned["threshold"], tuned["postprocess"], origin, tta)
 
 
 def _load_published(folder: Path, wanted: list[str], device: torch.device) -> TrainedRun:
@@ -137,7 +139,8 @@ def _load_published(folder: Path, wanted: list[str], device: torch.device) -> Tr
         raise UserError(f"{shown(path)}: tells no threshold; write it by src/export_weights.py")
     postprocess = check(tuned["postprocess"], shown(path), Postprocess)
     origin = f"{printable(tuned['study'])}, {tuned['images']} held-out images"
-    return TrainedRun(folder, [load_model(folder, device)], tuned["threshold"], postprocess, origin)
+    model, tta = load_model(folder, device), tuned.get("tta") is True
+    return TrainedRun(folder, [model], tuned["threshold"], postprocess, origin, tta)
 
 
 def is_threshold(tuned: dict) -> bool:

@@ -7,7 +7,7 @@ thresholding, unless the recipe names switches that are: those are kept, and the
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -48,17 +48,27 @@ from canet.switches import SPACE, SPURS, named_switches, starts, suggest
 TOLERANCE = 0.0005  # how far below the sweep the study may end
 SWEEP_STEP = 4  # where post-processing forbids histograms, every 4th threshold is tried,
 COARSE_STEP = 4  # of those every 4th first and then the ones around the best
+VIEWS = ("levels", "levels_tta")  # of one view, averaged over eight flips and turns
 PARTS = 5  # of the cross-fitting
 OUTPUTS = ("threshold.png", "scores.csv", "out_of_fold.csv")
 # what a finished search has left; without all of it, it is done again
 KEPT = {"identity": str, "trials": int, "version": int, "images": int, "threshold": float}
 KEPT |= {"threshold_without_postprocessing": float, "postprocess": dict, "before": dict}
-KEPT |= {"after": dict, "f1": float, "f1_cross_fitted": float, "f1_without_postprocessing": float}
+KEPT |= {
+    "after": dict,
+    "f1_by_views": dict,
+    "f1": float,
+    "f1_cross_fitted": float,
+    "f1_without_postprocessing": float,
+}
 
 
 @dataclass(frozen=True)
 class OutOfFold:
     """Held-out images of all trained folds: levels and shapes uint8, skeletons bool, (N, H, W).
+
+    `levels` are of one view or averaged over eight, as the recipe's `predict.tta` says, `others`
+    the other way round (None in runs trained long ago).
 
     `guides` are candidate skeletons, for `postprocess.join` = `candidates`.
     """
@@ -67,6 +77,7 @@ class OutOfFold:
     levels: np.ndarray
     skeletons: np.ndarray
     shapes: np.ndarray
+    others: np.ndarray | None = None
 
     @cached_property
     def masks(self) -> np.ndarray:
@@ -99,38 +110,47 @@ def load_out_of_fold(recipe: Recipe) -> OutOfFold:
         )
     require_same_experiment(recipe.run_folder, [p.parent.name[5:] for p in files])
     parts = [read_held_out(path) for path in files]
+    used, other = VIEWS[::-1] if recipe.predict.tta else VIEWS
+    if recipe.predict.tta and any(used not in part for part in parts):
+        raise UserError(
+            f"{shown(recipe.run_folder)}: trained before predict.tta was judged; train it again "
+            f"with --force, or set predict.tta=false"
+        )
+    has_others = all(other in part for part in parts)
     names = [str(name) for part in parts for name in part["names"]]
     if len(set(names)) < len(names):
         raise UserError(f"{shown(recipe.run_folder)}: folds overlap; train them on the same folds")
     folders = ImageFolders(recipe.data_root, recipe.data)
     return OutOfFold(
         names,
-        np.concatenate([part["levels"] for part in parts]),
+        np.concatenate([part[used] for part in parts]),
         np.stack([read_skeleton(folders.train_skeletons / n) for n in names]),
         np.stack([read_grey(folders.train_shapes / n) for n in names]),
+        np.concatenate([part[other] for part in parts]) if has_others else None,
     )
 
 
 def read_held_out(path: Path) -> dict[str, np.ndarray]:
-    """Names (N,) and levels (N, H, W) uint8 of one fold's held-out images.
+    """Names (N,), levels and, but in old files, levels_tta (N, H, W) uint8 of a fold's images.
 
     Raises:
         UserError: the file is damaged or holds something else; nothing in it is ever run.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            names, levels = arrays["names"], arrays["levels"]
+            names, levels = arrays["names"], {k: arrays[k] for k in VIEWS if k in arrays}
     except MemoryError:
         raise
     except Exception as error:  # whatever the bytes provoke: zip, zlib, NumPy's own header
         raise UserError(
             f"{shown(path)}: damaged ({type(error).__name__}); train the fold again: src/train.py"
         ) from None
-    if names.dtype.kind != "U" or levels.dtype != np.uint8 or levels.ndim != 3 or len(names) == 0:
+    whole = all(a.dtype == np.uint8 and a.ndim == 3 for a in levels.values())
+    if names.dtype.kind != "U" or "levels" not in levels or not whole or len(names) == 0:
         raise UserError(f"{shown(path)}: no held-out probabilities; train the fold again")
-    if names.shape != levels.shape[:1]:
+    if any(names.shape != a.shape[:1] for a in levels.values()):
         raise UserError(f"{shown(path)}: names and images differ in number; train the fold again")
-    return {"names": names, "levels": levels}
+    return {"names": names} | levels
 
 
 def skeleton_of(images: OutOfFold, i: int, threshold: float, settings: Postprocess) -> np.ndarray:
@@ -208,6 +228,7 @@ def identity_of_search(recipe: Recipe) -> str:
         [
             settings,
             recipe.settings("postprocess"),
+            recipe.predict.tta,
             named_switches(recipe),
             [SPACE, SPURS],
             digest_of_files(files),
@@ -317,6 +338,8 @@ def conclude(recipe: Recipe, images: OutOfFold, study: optuna.Study) -> dict:
         "threshold_without_postprocessing": plain.threshold,
         "f1_sweep": swept.best,
         "f1_study": best.value,
+        "tta": recipe.predict.tta,
+        "f1_by_views": f1_by_views(recipe.predict.tta, images, plain),
         "within_tolerance": bool(agrees),
         "images": len(images.names),
         "trained": {k: there[k]["identity"] for k in folds},
@@ -324,6 +347,16 @@ def conclude(recipe: Recipe, images: OutOfFold, study: optuna.Study) -> dict:
         "study": study.study_name,
         "commit": commit(),
     }
+
+
+def f1_by_views(tta: bool, images: OutOfFold, plain: Swept) -> dict[str, float]:
+    """Cross-fitted F1 of plain thresholding, for one view ("1") and eight ("8")."""
+    used, other = ("8", "1") if tta else ("1", "8")
+    found = {used: cross_fitted_f1(plain.f1)}
+    if images.others is not None:
+        _, f1 = sweep(replace(images, levels=images.others), plain.switches)
+        found[other] = cross_fitted_f1(f1)
+    return found
 
 
 def scores_of(images: OutOfFold, threshold: float, settings: Postprocess) -> list[Score]:

@@ -222,7 +222,8 @@ def train_fold(recipe: Recipe, fold: int | str, force: bool = False) -> Path:
 
     Returns:
         the fold's folder: `model/`, `metrics.csv`, `curves.png`, `panel.png`,
-        `held_out.npz` (names and probabilities as uint8 levels), `tensorboard/`.
+        `held_out.npz` (names and probabilities as uint8 levels, from one view and averaged over
+        eight), `tensorboard/`.
 
     Raises:
         UserError: no folds or images, out of memory (with the batch that fits), SIGTERM, or
@@ -313,13 +314,14 @@ def _finish(fitting: Fitting, state: State, folder: Path, origin: dict) -> None:
     """Write model, held-out probabilities and pictures; last of all the mark that it is done."""
     recipe, held_out = fitting.recipe, fitting.held_out
     state.judged.eval()
-    levels = fitting.predict_held_out(state.judged) if held_out else None
+    views = [fitting.predict_held_out(state.judged, tta) if held_out else None for tta in (0, 1)]
     if not fitting.world.is_first:
         return
     pictures.draw_curves(state.history, folder / "curves.png")
     if held_out:
+        levels, averaged = views
         threshold, _ = best_threshold(levels, held_out.skeletons.astype(bool))
-        arrays = {"names": np.array(held_out.names), "levels": levels}
+        arrays = {"names": np.array(held_out.names), "levels": levels, "levels_tta": averaged}
         write_with(folder / "held_out.npz", lambda t: _save_arrays(t, arrays))
         shown_maps = held_out.maps[:, shown_channel(recipe.input.kind)]
         skeletons, panel = held_out.skeletons > 0, folder / "panel.png"
