@@ -16,7 +16,7 @@ from safetensors.torch import load_model as load_weights
 
 from canet.files import UserError, printable, read_json, replacing, sha256_of, shown, write_json
 from canet.fitting import build_model
-from canet.network import CANet
+from canet.network import SkeletonModel
 from canet.recipe import Recipe, check_stored
 
 WEIGHTS, CONFIG, FACTS = "model.safetensors", "config.json", "training.json"
@@ -26,13 +26,13 @@ WEIGHTS, CONFIG, FACTS = "model.safetensors", "config.json", "training.json"
 class TrainedModel:
     """A model in evaluation mode with the facts of its training."""
 
-    network: CANet
+    network: SkeletonModel
     recipe: Recipe
     facts: dict
     folder: Path
 
 
-def save_model(network: CANet, folder: Path, facts: dict) -> None:
+def save_model(network: SkeletonModel, folder: Path, facts: dict) -> None:
     """Write a model folder in one piece; `facts` needs at least `recipe`."""
     with replacing(folder) as temporary:
         network.save_pretrained(temporary)

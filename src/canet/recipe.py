@@ -38,6 +38,11 @@ NOT_THE_TRAINING = (
     "data.folds",
     "data.test_",
 )
+# Keys that older recipes have not; with these values a training is what it was without them.
+ADDED = {
+    "model": {"architecture": "canet", "block": "residual"},
+    "loss": {"l1": 0.0, "adversarial": 0.0},
+}
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Natural = Annotated[int, Field(ge=0, le=10**6)]
@@ -100,9 +105,17 @@ class Input(Section):
 
 
 class Model(Section):
-    encoder: str = "resblock64"
+    """The network, see `canet.network`; the last four keys are for architectures with a choice."""
+
+    architecture: Literal[
+        "canet", "unet", "panichev_unet", "nguyen_unet", "side_outputs", "pix2pix"
+    ] = "canet"
+    encoder: str = Field("resblock64", description="resblock<width>: the architecture's own")
+    block: Literal["residual", "double"] = Field(
+        "residual", description="of the own encoder and the decoder: ResBlock, or U-Net's two 3×3"
+    )
     attention_stages: list[Annotated[int, Field(ge=1, le=5)]] = [3, 4, 5]
-    blocks: int = Field(3, ge=1, le=100)
+    blocks: int = Field(3, ge=1, le=100, description="of a stage")
     reduction: Count = 16
 
     @field_validator("encoder")
@@ -123,8 +136,10 @@ class Loss(Section):
     negative_weight: NotNegative = Field(0.01, description="W_neg, of the background")
     gamma: NotNegative = 2.0
     scale_weights: list[NotNegative] = Field(
-        [0.5, 0.3, 0.2, 0.1], min_length=1, description="1, 1/2, 1/4, 1/8"
+        [0.5, 0.3, 0.2, 0.1], min_length=1, description="of the heads: 1, 1/2, 1/4, 1/8"
     )
+    l1: NotNegative = Field(0.0, description="of the probabilities' absolute error (pix2pix)")
+    adversarial: NotNegative = Field(0.0, description="of passing for a label (pix2pix)")
     tuned: bool = Field(False, description="train with what the loss search found")
 
 
@@ -272,8 +287,11 @@ class Recipe(Section):
         return REPOSITORY / self.machine.submissions / f"{self.name}.zip"
 
     def settings(self, *sections: str) -> dict[str, Any]:
-        """The named sections as plain values, for fingerprints and files."""
-        return {name: getattr(self, name).model_dump(mode="json") for name in sections}
+        """The named sections as plain values, for fingerprints; less later keys that do nothing."""
+        found = {name: getattr(self, name).model_dump(mode="json") for name in sections}
+        for name in found.keys() & ADDED.keys():
+            found[name] = {k: v for k, v in found[name].items() if ADDED[name].get(k) != v}
+        return found
 
     def stored(self) -> dict[str, Any]:
         """What is kept with runs, models and manifests: all but the machine (and its passwords)."""
