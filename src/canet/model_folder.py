@@ -1,9 +1,10 @@
 """A trained model on disk: weights, architecture and all that prediction needs to know.
 
-`model.safetensors` and `config.json` are smp's `save_pretrained`; `training.json` beside them
-holds the recipe, a digest of the weights and where the model comes from. Loading never runs code
-from the files and never asks the network: the architecture is built from the recipe, which is
-checked, and weights are read from safetensors alone.
+`model.safetensors` and `config.json`, which names the architecture, are smp's `save_pretrained`
+(`network.from_pretrained` reads these two alone); `training.json` beside them holds the recipe, a
+digest of the weights and where the model comes from. Loading never runs code from the files and
+never asks the internet: the architecture is built from the recipe, which is checked (older ones
+name none: CANet), and weights are read from safetensors alone.
 """
 
 import warnings
