@@ -109,7 +109,7 @@ def benchmark_predict(args, recipe, paths: list[Path]) -> None:
             method(shape)
 
     rows = {
-        f"CANet, {batch} at a time": seconds_per_image(
+        f"{recipe.model.architecture}, {batch} at a time": seconds_per_image(
             lambda batch=batch: predict_levels([network], maps, device, precision, batch),
             len(paths),
         )

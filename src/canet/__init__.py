@@ -1,10 +1,10 @@
 """Skeletons of shapes with the Context Attention Network (CANet).
 
-The way of the data, module by module: `recipe` (what to do) → `dataset` (shapes and
-skeletons on disk; `demo` generates some) → `folds` → `distance` (the network's input) →
-`map_cache` → `samples` → `augment` → `network` + `losses` → `fitting` (the loop) → `training` (a
-fold; `loss_search` before it) → `prediction` → `postprocess` + `threshold_search` →
-`submission`, judged by `metrics` and `scoring`, beside `classical`.
+The way of the data, module by module: `recipe` (what to do) → `dataset` (shapes and skeletons
+on disk; `demo` generates some) → `folds` → `distance` (the network's input) → `map_cache` →
+`samples` → `augment` → `network` + `losses` → `fitting` (the loop) → `training` (a fold;
+`loss_search` before it, `adversarial` beside it) → `prediction` → `postprocess` +
+`threshold_search` → `submission`, judged by `metrics` and `scoring`, beside `classical`.
 
 Without a network: `geometry` (compact skeletons, candidates, a forest that chooses) →
 `selection_training` → `submission`.

@@ -14,6 +14,7 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 from torch.utils.data import DataLoader
 
+from canet.adversarial import Adversary
 from canet.augment import EpochSampler, SkeletonDataset, random_seed
 from canet.device import autocast, loader_workers, resolve_precision
 from canet.distributed import ALONE, World
@@ -21,7 +22,7 @@ from canet.files import UserError, shown, write_with
 from canet.input_kinds import channels_of, vectors_of
 from canet.losses import SkeletonLoss
 from canet.metrics import best_threshold
-from canet.network import CANet
+from canet.network import SkeletonModel, build_network, width_of
 from canet.prediction import predict_levels
 from canet.recipe import Machine, Recipe, Train
 from canet.resident import ResidentLoader
@@ -43,6 +44,7 @@ class State:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     ema: ModelEmaV3 | None
+    adversary: Adversary | None = None
     epoch: int = 0  # epochs completed
     step: int = 0  # steps done in the epoch under way
     losses: list[torch.Tensor] = field(default_factory=list)  # of those steps
@@ -65,6 +67,7 @@ class State:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema else None,
+            "adversary": self.adversary.state_dict() if self.adversary else None,
         }
 
         def write(temporary: Path) -> None:
@@ -89,10 +92,7 @@ class State:
                 content = dict(torch.load(path, map_location=device, weights_only=True))
             if content["identity"] != identity:
                 return False
-            self.model.load_state_dict(content["model"])
-            self.optimizer.load_state_dict(content["optimizer"])
-            if self.ema:
-                self.ema.module.load_state_dict(content["ema"])
+            self._load_weights(content)
             for name, kind in PROGRESS.items():
                 if not isinstance(content[name], kind):
                     raise TypeError(name)
@@ -106,29 +106,31 @@ class State:
             ) from None
         return True
 
+    def _load_weights(self, content: dict) -> None:
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        if self.ema:
+            self.ema.module.load_state_dict(content["ema"])
+        if self.adversary:
+            self.adversary.load_state_dict(content["adversary"])
 
-def build_model(recipe: Recipe) -> CANet:
+
+def build_model(recipe: Recipe) -> SkeletonModel:
     """The recipe's network with fresh weights, a function of `train.seed`.
 
     Raises:
         UserError: there is no such encoder, or it does not fit.
     """
     torch.manual_seed(recipe.train.seed)
-    m = recipe.model
-    try:
-        return CANet(
-            encoder_name=m.encoder,
-            attention_stages=m.attention_stages,
-            blocks=m.blocks,
-            reduction=m.reduction,
-            in_channels=channels_of(recipe.input.kind),
-        )
-    except (KeyError, RuntimeError, ValueError) as error:
-        reason = str(error).strip("'\"").splitlines()[0][:120]
-        raise UserError(
-            f"model.encoder={m.encoder}: cannot be built ({reason} …); "
-            f"use resblock64, resblock16 …, an encoder of smp, or tu-NAME for one of timm"
-        ) from None
+    return build_network(recipe.model, channels_of(recipe.input.kind))
+
+
+def build_adversary(recipe: Recipe, device: torch.device) -> Adversary | None:
+    """What the network learns against, as wide as it; None where `loss.adversarial` is 0."""
+    if not recipe.loss.adversarial:
+        return None
+    width = width_of(recipe.model.encoder) or 64
+    return Adversary(channels_of(recipe.input.kind), width, device)
 
 
 def build_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
@@ -156,7 +158,8 @@ def start(recipe: Recipe, device: torch.device) -> State:
         head.requires_grad_(False)  # counts nothing; processes must not wait for its gradient
     decay = recipe.train.ema_decay
     ema = ModelEmaV3(model, decay=decay, use_warmup=True) if decay else None
-    return State(model, build_optimizer(model, recipe.train), ema)
+    adversary = build_adversary(recipe, device)
+    return State(model, build_optimizer(model, recipe.train), ema, adversary)
 
 
 def memory_format(machine: Machine) -> torch.memory_format:
@@ -185,7 +188,7 @@ class Fitting:
     """What a training loop needs beside its state; built once, used for every epoch.
 
     Raises:
-        UserError: the batch cannot be divided among the processes.
+        UserError: the batch cannot be divided among the processes, or the recipe's loss.
     """
 
     recipe: Recipe
@@ -209,6 +212,11 @@ class Fitting:
                 f"train.batch={r.train.batch} cannot be divided among {size} processes; "
                 f"set a multiple of {size}, or start another number"
             )
+        if r.loss.adversarial and size > 1:
+            raise UserError(
+                f"loss.adversarial={r.loss.adversarial:g} trains in one process, not in {size}; "
+                f"start without torchrun, or set loss.adversarial=0"
+            )
         self.sampler = EpochSampler(len(self.train), r.train.batch, r.train.seed, rank, size)
         self.loader = self._loader(r.train.batch // size)
         if self.device.type == "cuda":
@@ -231,13 +239,15 @@ class Fitting:
             persistent_workers=workers > 0,
         )
 
-    def loss_of(self, model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """The loss of a batch on the device; over several processes that of all their images."""
+    def loss_of(
+        self, model: nn.Module, x: torch.Tensor, y: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and logits of a batch on the device; over several processes of all their images."""
         with autocast(self.precision, self.device):
             outputs = model(x, auxiliary=True)
-        y = self.target(x, y)
         gather = self.world.gather
-        return self.loss([gather(o.float()) for o in outputs], gather(y))
+        logits = [gather(o.float()) for o in outputs]
+        return self.loss(logits, gather(self.target(x, y))), logits[0]
 
     @torch.no_grad()
     def target(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -255,7 +265,10 @@ class Fitting:
         """
         layout = memory_format(self.recipe.machine)
         x = x.to(self.device, memory_format=layout, non_blocking=True)
-        loss = self.loss_of(model, x, y.to(self.device, non_blocking=True))
+        y = y.to(self.device, non_blocking=True)
+        loss, logits = self.loss_of(model, x, y)
+        if state.adversary:
+            loss = loss + self.recipe.loss.adversarial * state.adversary.against(x, logits, y)
         state.optimizer.zero_grad(set_to_none=True)
         (loss * self.world.size).backward()
         if self.recipe.train.clip_norm:

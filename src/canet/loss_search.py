@@ -22,6 +22,8 @@ def suggest_loss(trial: optuna.Trial, recipe: Recipe) -> Loss:
     """Loss weights of a trial; the finest scale keeps its weight, the ratio to it is searched."""
     scales = recipe.loss.scale_weights
     return Loss(
+        l1=recipe.loss.l1,
+        adversarial=recipe.loss.adversarial,
         dice=trial.suggest_float("dice", 0.1, 10, log=True),
         focal=trial.suggest_float("focal", 1, 1000, log=True),
         positive_weight=trial.suggest_float("positive_weight", 0.01, 1, log=True),

@@ -1,4 +1,4 @@
-"""The loss: λ_dice·Dice + λ_focal·weighted focal, at the output and at every coarser head."""
+"""The loss: λ_dice·Dice + λ_focal·weighted focal + λ_l1·L1, at the output and every other head."""
 
 from collections.abc import Sequence
 
@@ -45,9 +45,11 @@ def weighted_focal_loss(
 class SkeletonLoss(nn.Module):
     """The paper's total loss (3) with its auxiliary terms.
 
-    At every scale λ_dice·Dice + λ_focal·focal; Dice is 1 − (2Σyp + 1)/(Σy + Σp + 1) over the
-    batch (the paper's equation (1) prints its ε inside the factor 2; this is the usual form).
-    Labels of coarser heads are area averages, so they are soft.
+    At every scale λ_dice·Dice + λ_focal·focal, and for pix2pix + λ_l1·L1; Dice is
+    1 − (2Σyp + 1)/(Σy + Σp + 1) over the batch (the paper's equation (1) prints its ε inside the
+    factor 2; this is the usual form).
+    Labels of coarser heads are area averages, so they are soft; those of full-size heads (side
+    outputs) are the labels themselves.
 
     Args:
         settings: the recipe's `loss` section; `scale_weights` weight the heads, fine to coarse,
@@ -66,7 +68,17 @@ class SkeletonLoss(nn.Module):
     def at_one_scale(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         s = self.settings
         focal = weighted_focal_loss(logits, target, s.positive_weight, s.negative_weight, s.gamma)
-        return s.dice * self.dice(logits, target) + s.focal * focal
+        loss = s.dice * self.dice(logits, target) + s.focal * focal
+        return loss + s.l1 * self.l1(logits, target) if s.l1 else loss
+
+    def l1(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Mean over pixels of W_pos·y·(1 − p) + W_neg·(1 − y)·p; |y − p| where both weights are 1.
+
+        Unweighted it is lowest for an empty picture wherever a skeleton pixel is the less likely.
+        """
+        p, s = logits.sigmoid(), self.settings
+        wrong = s.positive_weight * target * (1 - p) + s.negative_weight * (1 - target) * p
+        return wrong.mean()
 
     def forward(self, outputs: Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
         """Total loss, computed in float32 whatever the outputs are.

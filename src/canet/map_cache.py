@@ -17,10 +17,11 @@ CODE = [Path(distance.__file__), Path(inputs.__file__), *geometry.CODE, Path(pla
 
 
 def cache_path(folder: Path, settings: Input, cache: Path) -> Path:
-    """Where the maps of a folder are kept; holes of another size are another file."""
+    """Where the maps of a folder are kept; another mask, or holes of another size, another file."""
     repaired = "repaired_distance"
     kind = settings.kind.replace(repaired, f"{repaired}_{settings.max_hole_px}px")
-    return cache / "maps" / folder.parent.name / folder.name / f"{kind}.npy"
+    mask = "" if settings.mask == "any" else f"_{settings.mask}_mask"
+    return cache / "maps" / folder.parent.name / folder.name / f"{kind}{mask}.npy"
 
 
 def stamp_of(folder: Path, settings: Input, cache: Path) -> Stamp:

@@ -1,9 +1,10 @@
 """A trained model on disk: weights, architecture and all that prediction needs to know.
 
-`model.safetensors` and `config.json` are smp's `save_pretrained`; `training.json` beside them
-holds the recipe, a digest of the weights and where the model comes from. Loading never runs code
-from the files and never asks the network: the architecture is built from the recipe, which is
-checked, and weights are read from safetensors alone.
+`model.safetensors` and `config.json`, which names the architecture, are smp's `save_pretrained`
+(`network.from_pretrained` reads these two alone); `training.json` beside them holds the recipe, a
+digest of the weights and where the model comes from. Loading never runs code from the files and
+never asks the internet: the architecture is built from the recipe, which is checked (older ones
+name none: CANet), and weights are read from safetensors alone.
 """
 
 import warnings
@@ -16,7 +17,7 @@ from safetensors.torch import load_model as load_weights
 
 from canet.files import UserError, printable, read_json, replacing, sha256_of, shown, write_json
 from canet.fitting import build_model
-from canet.network import CANet
+from canet.network import SkeletonModel
 from canet.recipe import Recipe, check_stored
 
 WEIGHTS, CONFIG, FACTS = "model.safetensors", "config.json", "training.json"
@@ -26,13 +27,13 @@ WEIGHTS, CONFIG, FACTS = "model.safetensors", "config.json", "training.json"
 class TrainedModel:
     """A model in evaluation mode with the facts of its training."""
 
-    network: CANet
+    network: SkeletonModel
     recipe: Recipe
     facts: dict
     folder: Path
 
 
-def save_model(network: CANet, folder: Path, facts: dict) -> None:
+def save_model(network: SkeletonModel, folder: Path, facts: dict) -> None:
     """Write a model folder in one piece; `facts` needs at least `recipe`."""
     with replacing(folder) as temporary:
         network.save_pretrained(temporary)

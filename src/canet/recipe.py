@@ -38,6 +38,13 @@ NOT_THE_TRAINING = (
     "data.folds",
     "data.test_",
 )
+# Keys that older recipes have not; with these values a training is what it was without them.
+ADDED = {
+    "input": {"mask": "any"},
+    "distill": {"teacher": None, "share": 0.5},
+    "model": {"architecture": "canet", "block": "residual"},
+    "loss": {"l1": 0.0, "adversarial": 0.0},
+}
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Natural = Annotated[int, Field(ge=0, le=10**6)]
@@ -105,9 +112,17 @@ class Input(Section):
 
 
 class Model(Section):
-    encoder: str = "resblock64"
+    """The network, see `canet.network`; the last four keys are for architectures with a choice."""
+
+    architecture: Literal[
+        "canet", "unet", "panichev_unet", "nguyen_unet", "side_outputs", "pix2pix"
+    ] = "canet"
+    encoder: str = Field("resblock64", description="resblock<width>: the architecture's own")
+    block: Literal["residual", "double"] = Field(
+        "residual", description="of the own encoder and the decoder: ResBlock, or U-Net's two 3×3"
+    )
     attention_stages: list[Annotated[int, Field(ge=1, le=5)]] = [3, 4, 5]
-    blocks: int = Field(3, ge=1, le=100)
+    blocks: int = Field(3, ge=1, le=100, description="of a stage")
     reduction: Count = 16
 
     @field_validator("encoder")
@@ -128,8 +143,10 @@ class Loss(Section):
     negative_weight: NotNegative = Field(0.01, description="W_neg, of the background")
     gamma: NotNegative = 2.0
     scale_weights: list[NotNegative] = Field(
-        [0.5, 0.3, 0.2, 0.1], min_length=1, description="1, 1/2, 1/4, 1/8"
+        [0.5, 0.3, 0.2, 0.1], min_length=1, description="of the heads: 1, 1/2, 1/4, 1/8"
     )
+    l1: NotNegative = Field(0.0, description="of the probabilities' absolute error (pix2pix)")
+    adversarial: NotNegative = Field(0.0, description="of passing for a label (pix2pix)")
     tuned: bool = Field(False, description="train with what the loss search found")
 
 
@@ -291,8 +308,12 @@ class Recipe(Section):
         return REPOSITORY / self.machine.submissions / f"{self.name}.zip"
 
     def settings(self, *sections: str) -> dict[str, Any]:
-        """The named sections as plain values, for fingerprints and files."""
-        return {name: getattr(self, name).model_dump(mode="json") for name in sections}
+        """The named sections as plain values, for fingerprints; less later keys that do nothing."""
+        found = {name: getattr(self, name).model_dump(mode="json") for name in sections}
+        for name in found.keys() & ADDED.keys():
+            known = ADDED[name]
+            found[name] = {k: v for k, v in found[name].items() if (k, v) not in known.items()}
+        return {name: values for name, values in found.items() if values or name not in ADDED}
 
     def stored(self) -> dict[str, Any]:
         """What is kept with runs, models and manifests: all but the machine (and its passwords)."""

@@ -8,7 +8,7 @@ import torch
 
 from canet.files import REPOSITORY, UserError, digest_of, printable, read_json, shown
 from canet.model_folder import CONFIG, FACTS, WEIGHTS, TrainedModel, load_model
-from canet.recipe import Postprocess, check
+from canet.recipe import Postprocess, check, check_stored
 
 DEFAULT_THRESHOLD = 0.5
 # Key of config.json in a folder that `export` wrote; smp leaves out what begins with _.
@@ -50,10 +50,9 @@ def require_same_experiment(run: Path, folds: list[str]) -> None:
         facts = read_json(path, recipe=dict)
         if not facts:
             raise UserError(f"{shown(path)}: missing or damaged; train fold {k} again")
-        r = facts["recipe"]
-        trained = {key: r.get(key) for key in ("input", "model", "augment", "folds", "train")}
-        if isinstance(trained["train"], dict):
-            trained["train"] = {k: v for k, v in trained["train"].items() if k != "folds"}
+        trained_by = check_stored(facts["recipe"], shown(path))
+        trained = trained_by.settings("input", "model", "augment", "folds", "train")
+        trained["train"].pop("folds")
         kinds.setdefault(digest_of(trained), []).append(k)
     if len(kinds) > 1:
         groups = " and ".join(", ".join(ks) for ks in kinds.values())

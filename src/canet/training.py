@@ -81,16 +81,16 @@ def identity_of(recipe: Recipe, fold: int | str) -> str:
     images = list_images(folders.train_shapes) + list_images(folders.train_skeletons)
     settings = recipe.settings(*TRAINING_SECTIONS)
     settings["train"].pop("folds")  # which other folds are trained does not matter to this one
-    teacher = read_json(teacher_folder(recipe, fold) / DONE) if recipe.distill.teacher else None
-    return digest_of(
-        {
-            "recipe": settings,
-            "fold": fold,
-            "images": digest_of_files(images),
-            "folds": digest_of_files([require_folds(folds_path(recipe))]),
-            "teacher": teacher and teacher["outputs"],
-        }
-    )
+    parts = {
+        "recipe": settings,
+        "fold": fold,
+        "images": digest_of_files(images),
+        "folds": digest_of_files([require_folds(folds_path(recipe))]),
+    }
+    if recipe.distill.teacher:
+        teacher = read_json(teacher_folder(recipe, fold) / DONE, outputs=dict)
+        parts["teacher"] = teacher and teacher["outputs"]
+    return digest_of(parts)
 
 
 def teacher_folder(recipe: Recipe, fold: int | str) -> Path:

@@ -1,4 +1,4 @@
-"""The CANet decoder: up, concatenate, three ResBlocks, context attention where asked."""
+"""The CANet decoder: up, concatenate, three blocks, context attention where asked."""
 
 from collections.abc import Collection, Sequence
 
@@ -6,16 +6,24 @@ import torch
 from torch import nn
 
 from canet.network.attention import context_attention
-from canet.network.blocks import res_blocks
+from canet.network.blocks import stage_of
 
 
 class DecoderStage(nn.Module):
     """(B, below, H/2, W/2) and the encoder's (B, skip, H, W) → (B, channels, H, W)."""
 
-    def __init__(self, below: int, skip: int, channels: int, blocks: int, attention: nn.Module):
+    def __init__(
+        self,
+        below: int,
+        skip: int,
+        channels: int,
+        blocks: int,
+        attention: nn.Module,
+        block: str = "residual",
+    ):
         super().__init__()
         self.up = nn.ConvTranspose2d(below, channels, 2, stride=2)
-        self.blocks = res_blocks(channels + skip, channels, blocks)
+        self.blocks = stage_of(block, channels + skip, channels, blocks)
         self.attention = attention
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
@@ -34,8 +42,9 @@ class CANetDecoder(nn.Module):
         encoder_channels: channels of the encoder's features, fine to coarse.
         channels: channels of the decoder's stages, fine to coarse, one fewer.
         attention_stages: 1-based decoder stages with context attention.
-        blocks: ResBlocks a stage.
+        blocks: of a stage.
         reduction: of context attention.
+        block: `residual` or `double`, see `blocks`.
     """
 
     def __init__(
@@ -45,6 +54,7 @@ class CANetDecoder(nn.Module):
         attention_stages: Collection[int] = (3, 4, 5),
         blocks: int = 3,
         reduction: int = 16,
+        block: str = "residual",
     ):
         super().__init__()
         if len(channels) != len(encoder_channels) - 1:
@@ -61,6 +71,7 @@ class CANetDecoder(nn.Module):
                 width,
                 blocks,
                 context_attention(width, i + 1 in attention_stages, reduction),
+                block,
             )
             for i, width in enumerate(channels)
         )

@@ -1,4 +1,4 @@
-"""The ResBlock encoder, registered with smp's encoders as `resblock<width>`."""
+"""The project's own encoder, registered with smp's encoders as `resblock<width>`."""
 
 import re
 from collections.abc import Collection
@@ -9,14 +9,14 @@ from segmentation_models_pytorch.encoders._base import EncoderMixin
 from torch import nn
 
 from canet.network.attention import context_attention
-from canet.network.blocks import res_blocks
+from canet.network.blocks import stage_of
 
 STAGES = 5
 NAME = re.compile(r"resblock([1-9]\d*)")
 
 
 class ResBlockEncoder(nn.Module, EncoderMixin):
-    """Five stages of ResBlocks, some ending in context attention, with max pooling between.
+    """Five stages of blocks, some ending in context attention, with max pooling between.
 
     (B, in_channels, H, W) → features of `width`, 2·, 4·, 8· and 16·`width` channels at 1, 1/2,
     1/4, 1/8 and 1/16 of the size. Unlike most smp encoders the first feature is a real one at
@@ -24,11 +24,12 @@ class ResBlockEncoder(nn.Module, EncoderMixin):
 
     Args:
         width: channels of the first stage; the paper's U-Net has 64.
-        blocks: ResBlocks a stage; 3 in the paper.
+        blocks: of a stage; 3 in the paper.
         attention_stages: 1-based stages with context attention; 3 to 5 in the paper.
         reduction: of context attention's inner channels; 16 in the paper.
         depth: number of poolings, 4 at most.
         output_stride: given by smp; only the undilated 2**depth exists here.
+        block: `residual`, or `double` for the encoder of U-Net, see `blocks`.
 
     Source: paper, section 3.1, figure 2.
     """
@@ -41,15 +42,17 @@ class ResBlockEncoder(nn.Module, EncoderMixin):
         reduction: int = 16,
         depth: int = STAGES - 1,
         output_stride: int = 32,
+        block: str = "residual",
     ):
         super().__init__()
         if not 1 <= depth <= STAGES - 1:
             raise ValueError(f"depth is {depth}; a ResBlock encoder has between 1 and {STAGES - 1}")
         self._depth, self._in_channels, self._output_stride = depth, 3, output_stride
         self._out_channels = [width * 2**i for i in range(depth + 1)]
+        self._block = block
         inputs = [3] + self._out_channels[:-1]
         self.stages = nn.ModuleList(
-            res_blocks(a, b, blocks) for a, b in zip(inputs, self._out_channels)
+            stage_of(block, a, b, blocks) for a, b in zip(inputs, self._out_channels)
         )
         self.attention = nn.ModuleList(
             context_attention(c, i in attention_stages, reduction)
@@ -61,7 +64,7 @@ class ResBlockEncoder(nn.Module, EncoderMixin):
         """Rebuild the first block for `in_channels`: there are no weights to carry over."""
         first = self.stages[0]
         self._in_channels = in_channels
-        self.stages[0] = res_blocks(in_channels, self._out_channels[0], len(first))
+        self.stages[0] = stage_of(self._block, in_channels, self._out_channels[0], len(first))
 
     def get_stages(self) -> dict[int, list[nn.Module]]:
         """The stages by stride, as smp's interface asks."""
@@ -75,6 +78,24 @@ class ResBlockEncoder(nn.Module, EncoderMixin):
         return features
 
 
+def width_of(name: str) -> int | None:
+    """The width that an encoder's name tells, as `resblock64` does; None of any other encoder."""
+    match = NAME.fullmatch(name)
+    return int(match.group(1)) if match else None
+
+
+def required_width(name: str) -> int:
+    """`width_of` for networks that have an encoder of their own.
+
+    Raises:
+        ValueError: it is the name of another encoder.
+    """
+    width = width_of(name)
+    if width is None:
+        raise ValueError("this architecture has its own encoder and takes only the width")
+    return width
+
+
 def register_resblock_encoder(name: str, **arguments) -> None:
     """Make `resblock<width>` known to `smp.encoders.get_encoder`; other names are left alone.
 
@@ -82,14 +103,14 @@ def register_resblock_encoder(name: str, **arguments) -> None:
 
     Args:
         name: of the encoder.
-        arguments: `blocks`, `attention_stages`, `reduction` of `ResBlockEncoder`.
+        arguments: `blocks`, `block`, `attention_stages`, `reduction` of `ResBlockEncoder`.
     """
-    match = NAME.fullmatch(name)
-    if match:
+    width = width_of(name)
+    if width:
         encoders[name] = {
             "encoder": ResBlockEncoder,
             "pretrained_settings": {},
-            "params": {"width": int(match.group(1)), **arguments},
+            "params": {"width": width, **arguments},
         }
 
 

@@ -1,23 +1,16 @@
 """CANet (Huang et al., 2022) as a segmentation model of smp."""
 
-import math
 from collections.abc import Sequence
 
-import torch
-from segmentation_models_pytorch.base import SegmentationModel
 from segmentation_models_pytorch.base.hub_mixin import supports_config_loading
 from segmentation_models_pytorch.encoders import get_encoder
-from torch import nn
 
-from canet.network.attention import ContextAttention
+from canet.network.base import SkeletonModel, heads_on
 from canet.network.decoder import CANetDecoder
-from canet.network.encoder import NAME, STAGES, register_resblock_encoder
-
-# The share of skeleton pixels in the real data; the heads start by predicting it everywhere.
-SKELETON_PRIOR = 0.01
+from canet.network.encoder import STAGES, register_resblock_encoder, width_of
 
 
-class CANet(SegmentationModel):
+class CANet(SkeletonModel):
     """U-Net with ResBlocks and context attention (paper, section 3.1, figure 2).
 
     Built readings of what the paper leaves open:
@@ -29,7 +22,8 @@ class CANet(SegmentationModel):
       says "from each stage of the decoder", which is built: one 1×1 head a decoder stage. The
       finest is the output, the others serve the auxiliary losses.
 
-    With `resblock64` it has 96 M parameters and 279 GFLOP for a 256×256 image.
+    With `resblock64` it has 96 M parameters and 279 GFLOP for a 256×256 image. With
+    `block="double"`, `blocks=1` and no attention it is the U-Net that the paper starts from.
 
     Args:
         encoder_name: `resblock<width>` or any encoder of smp, `tu-<name>` for timm's.
@@ -38,10 +32,11 @@ class CANet(SegmentationModel):
         decoder_channels: of the decoder's stages, fine to coarse; None doubles from the
             encoder's width (64 for foreign encoders) at every stage.
         attention_stages: 1-based, by resolution from the full size.
-        blocks: ResBlocks a stage.
+        blocks: of a stage.
         reduction: of the context attention's inner channels.
         in_channels: of the input.
         classes: of the output.
+        block: `residual`, or `double` for U-Net's two convolutions.
 
     Source: paper, sections 3.1 and 3.3.
     """
@@ -58,6 +53,7 @@ class CANet(SegmentationModel):
         reduction: int = 16,
         in_channels: int = 1,
         classes: int = 1,
+        block: str = "residual",
     ):
         super().__init__()
         register_resblock_encoder(
@@ -65,59 +61,16 @@ class CANet(SegmentationModel):
             blocks=blocks,
             attention_stages=tuple(attention_stages),
             reduction=reduction,
+            block=block,
         )
-        own = NAME.fullmatch(encoder_name)
-        depth = encoder_depth or (STAGES - 1 if own else 5)
-        width = int(own.group(1)) if own else 64
-        channels = list(decoder_channels or (width * 2**i for i in range(depth)))
+        width = width_of(encoder_name)
+        depth = encoder_depth or (STAGES - 1 if width else 5)
+        channels = list(decoder_channels or ((width or 64) * 2**i for i in range(depth)))
         self.encoder = get_encoder(
             encoder_name, in_channels=in_channels, depth=depth, weights=encoder_weights
         )
         self.decoder = CANetDecoder(
-            self.encoder.out_channels, channels, attention_stages, blocks, reduction
+            self.encoder.out_channels, channels, attention_stages, blocks, reduction, block
         )
-        self.segmentation_head = nn.Conv2d(channels[0], classes, 1)
-        self.auxiliary_heads = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in channels[1:])
-        self.classification_head = None
-        self.name = f"canet-{encoder_name}"
-        self.initialize()
-
-    def initialize(self) -> None:
-        """He initialisation; residual branches of attention at zero; heads at the prior."""
-        own_parts = [self.decoder, self.segmentation_head, self.auxiliary_heads]
-        own_parts += [self.encoder] if NAME.fullmatch(self.name.removeprefix("canet-")) else []
-        for module in (m for part in own_parts for m in part.modules()):
-            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for attention in self.modules():
-            if isinstance(attention, ContextAttention):
-                nn.init.zeros_(attention.norm.weight)
-        bias = math.log(SKELETON_PRIOR / (1 - SKELETON_PRIOR))
-        for head in [self.segmentation_head, *self.auxiliary_heads]:
-            nn.init.normal_(head.weight, std=0.01)
-            nn.init.constant_(head.bias, bias)
-
-    def forward(
-        self, x: torch.Tensor, auxiliary: bool = False
-    ) -> torch.Tensor | list[torch.Tensor]:
-        """Logits of the skeleton.
-
-        Args:
-            x: (B, in_channels, H, W); H and W divisible by the encoder's output stride.
-            auxiliary: also return the coarser heads.
-
-        Returns:
-            (B, classes, H, W), or with `auxiliary` a list of it and the logits at 1/2, 1/4, 1/8 …
-
-        Raises:
-            RuntimeError: H or W is not divisible; the message names the size to pad to.
-        """
-        if not torch.compiler.is_compiling():
-            self.check_input_shape(x)
-        *coarse, finest = self.decoder(self.encoder(x))
-        logits = self.segmentation_head(finest)
-        if not auxiliary:
-            return logits
-        return [logits] + [head(f) for head, f in zip(self.auxiliary_heads, reversed(coarse))]
+        name = f"canet-{encoder_name}"
+        self.complete(name, heads_on(channels, classes), own_encoder=width is not None)
