@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from canet.files import REPOSITORY, UserError, brief, digest_of, printable, shown
@@ -69,6 +76,17 @@ class Data(Section):
     test_skeletons: str | None = Field(None, description="labels of the test shapes, if known")
     folds: Path = Field(Path("input/folds"), description="folder of the fold CSVs")
     size_px: int = Field(256, ge=32, le=8192, multiple_of=32)
+    extra: list[Path] = Field(
+        [], description="folders like root; networks train on their pairs too, in every fold"
+    )
+
+    @field_validator("extra")
+    @classmethod
+    def _told_apart(cls, extra: list[Path], info: ValidationInfo) -> list[Path]:
+        names = [path.name for path in [info.data.get("root", Path()), *extra]]
+        if len(set(names)) < len(names):  # images and cached maps go by it
+            raise PydanticCustomError("extra", "no two data sets' folders may have the same name")
+        return extra
 
 
 class Demo(Section):

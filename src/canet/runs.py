@@ -50,6 +50,8 @@ def require_same_experiment(run: Path, folds: list[str]) -> None:
         trained = {key: r.get(key) for key in ("input", "model", "augment", "folds", "train")}
         if isinstance(trained["train"], dict):
             trained["train"] = {k: v for k, v in trained["train"].items() if k != "folds"}
+        data = r.get("data")
+        trained["extra"] = (data.get("extra") if isinstance(data, dict) else None) or []
         kinds.setdefault(digest_of(trained), []).append(k)
     if len(kinds) > 1:
         groups = " and ".join(", ".join(ks) for ks in kinds.values())

@@ -14,7 +14,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from canet import pictures
-from canet.dataset import ImageFolders, list_images
+from canet.dataset import ImageFolders
 from canet.device import describe
 from canet.distributed import World, join
 from canet.files import (
@@ -76,16 +76,17 @@ def with_tuned_loss(recipe: Recipe, fold: int | str) -> Recipe:
 def identity_of(recipe: Recipe, fold: int | str) -> str:
     """A digest of all that a training depends on: recipe, fold, images, folds."""
     folders = ImageFolders(recipe.data_root, recipe.data)
-    images = list_images(folders.train_shapes) + list_images(folders.train_skeletons)
+    extra = [digest_of_files(data.training_files()) for data in folders.extra]
     settings = recipe.settings(*TRAINING_SECTIONS)
     settings["train"].pop("folds")  # which other folds are trained does not matter to this one
     return digest_of(
         {
             "recipe": settings,
             "fold": fold,
-            "images": digest_of_files(images),
+            "images": digest_of_files(folders.training_files()),
             "folds": digest_of_files([require_folds(folds_path(recipe))]),
         }
+        | ({"extra": extra} if extra else {})
     )
 
 
