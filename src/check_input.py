@@ -1,6 +1,6 @@
 """Check the data set before anything is computed, and list everything that is wrong at once.
 
-reads   the data sets that the recipe names: data.root (input/pixel-skelneton by default), data.extra
+reads   the data sets that the recipe names: data.root (input/pixel-skelneton), data.extra
 writes  nothing but a stamp in cache/, so that an unchanged data set is not checked again
 
 Found are: missing folders, a shape without skeleton or the reverse, unreadable files, wrong

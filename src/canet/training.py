@@ -291,6 +291,7 @@ def _finish(fitting: Fitting, state: State, folder: Path, origin: dict) -> None:
         "device": describe(fitting.device),
         "precision": fitting.precision,
         "processes": fitting.world.size,
+        "parameters": sum(p.numel() for p in state.model.parameters()),
         "training_s": round(sum(row["elapsed_s"] for row in state.history), 1),
     }
     save_model(state.judged, folder / "model", facts)
