@@ -27,6 +27,7 @@ from pathlib import Path
 from canet import stage, tables
 from canet.dataset import ImageFolders
 from canet.files import REPOSITORY, UserError, digest_of, shown
+from canet.folds import folds_path
 from canet.map_cache import load_maps
 from canet.table_results import PAGE, write_results
 from canet.table_training import MEASURE, TRAIN, Outcome, SideBySide, in_words, places
@@ -65,9 +66,11 @@ def prepare(plans: list[Plan]) -> None:
         words = ["--recipe", "base", "--set", f"data.root={folder}", f"demo.train={count}"]
         run_stage("make_demo_data", words)
     rows = [planned for plan in plans for planned in plan.rows]
-    for planned in different(rows, "data", "folds"):
+    for planned in different(rows, "data"):
         run_stage("check_input", planned.words)
-        run_stage("make_folds", planned.words)
+    for planned in different(rows, "data", "folds"):
+        if not folds_path(planned.recipe).exists():
+            run_stage("make_folds", planned.words)
     for planned in different(rows, "data", "input"):
         recipe = planned.recipe
         data = ImageFolders(recipe.data_root, recipe.data)
@@ -94,7 +97,7 @@ def train(plans: list[Plan], trainings: list[Training], args, deadline: float) -
         asking = {row.partition(":")[0] for row in training.rows}
         for plan in plans:
             if plan.name in asking:
-                write_results(plan, args.results)
+                write_results(plan, trainings, args.results)
 
     outcome = SideBySide(TRAIN, devices, rewrite).run(wanted, deadline)
     timed = {p.recipe.name for plan in plans if plan.table.speed for p in plan.rows}
@@ -107,6 +110,7 @@ def train(plans: list[Plan], trainings: list[Training], args, deadline: float) -
     if unmeasured and not outcome.left:
         measured = SideBySide(MEASURE, devices[:1], rewrite).run(unmeasured, deadline)
         outcome.failed |= measured.failed
+        outcome.left += measured.left
     return outcome
 
 
@@ -122,7 +126,7 @@ def main() -> None:
     outcome = train(plans, trainings, args, deadline)
     for plan in plans:
         print(f"\n{plan.table.title} ({plan.table.source})")
-        table = write_results(plan, args.results)[PRINTED]
+        table = write_results(plan, trainings, args.results)[PRINTED]
         print(table.to_string(index=False, na_rep="", float_format="{:.4f}".format))
     print(f"\nall of it: {shown(args.results / PAGE)}")
     if outcome.left:

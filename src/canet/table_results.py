@@ -37,18 +37,19 @@ def _joined(found: list[dict], key: str) -> str:
     return "; ".join(sorted({f[key] for f in found}))
 
 
-def rows_of(plan: Plan) -> pd.DataFrame:
+def rows_of(plan: Plan, trainings: list[Training]) -> pd.DataFrame:
     """A table's figures as they are now, one line a row; empty where nothing is trained yet."""
+    by_run = {(t.recipe.name, t.fold): t for t in trainings}
     lines, scores = [], []
     for planned in plan.rows:
-        trainings = {k: Training(planned.recipe, k) for k in plan.splits}
-        found = {k: s for k, t in trainings.items() if (s := t.scores())}
+        own = {k: by_run[planned.recipe.name, k] for k in plan.splits}
+        found = {k: s for k, t in own.items() if (s := t.scores())}
         scores.append({k: s["f1"] for k, s in found.items()})
         reference = scores[0 if plan.table.compare == "first" else max(0, len(scores) - 2)]
         common = sorted(found.keys() & reference.keys()) if len(scores) > 1 else []
         changes = [found[k]["f1"] - reference[k] for k in common]
         f1, judged = list(scores[-1].values()), list(found.values())
-        speed = trainings[plan.splits[0]].speed() if plan.table.speed else None
+        speed = own[plan.splits[0]].speed() if plan.table.speed else None
         lines.append(
             {
                 "row": planned.row.name,
@@ -73,9 +74,18 @@ def rows_of(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(lines).astype({"parameters": "Int64"})
 
 
-def write_results(plan: Plan, folder: Path) -> pd.DataFrame:
-    """Write a table's CSV, and the page anew; returns the table."""
-    table = rows_of(plan)
+def write_results(plan: Plan, trainings: list[Training], folder: Path) -> pd.DataFrame:
+    """Write a table's CSV, and the page anew.
+
+    Args:
+        plan: the table.
+        trainings: all of its trainings, and maybe others.
+        folder: to write into.
+
+    Returns:
+        the table.
+    """
+    table = rows_of(plan, trainings)
     write_table(folder / f"{plan.name}.csv", table)
     write_page(plan.path.parent, folder)
     return table

@@ -20,6 +20,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from canet import stage
@@ -38,7 +39,7 @@ POLL_S = 1.0
 GRACE_S = 60  # for saving, after being asked to stop
 MOST_AT_ONCE = 5  # on one GPU
 CORES_EACH = 3  # of a training on a GPU: one launches kernels, two load images
-SPEED_IMAGES = 64
+SPEED_IMAGES, SPEED_ROUNDS = 32, 3
 FROM_FACTS = {"parameters": int, "training_s": float, "device": str, "commit": str}
 
 
@@ -63,13 +64,13 @@ def measure_speed(training: Training) -> None:
     """Predict some images over and over and write how many a second that makes."""
     recipe, device = training.recipe, pick_device(training.recipe.machine.device)
     model = load_model(training.folder / "model", device)
-    maps = load_training_set(recipe).maps[:SPEED_IMAGES]
+    maps = np.array(load_training_set(recipe).maps[:SPEED_IMAGES])
     precision = resolve_precision(recipe.train.precision, device)
 
     def predict() -> None:
         predict_levels([model.network], maps, device, precision, recipe.predict.batch)
 
-    speed = 1 / seconds_per_image(predict, len(maps))
+    speed = 1 / seconds_per_image(predict, len(maps), SPEED_ROUNDS)
     facts = {"images_per_s": speed, "batch": recipe.predict.batch, "device": describe(device)}
     write_json(training.folder / SPEED, facts | {"identity": training.identity})
 

@@ -13,7 +13,16 @@ from typing import Any, Literal
 from pydantic import Field
 
 from canet.files import REPOSITORY, UserError, digest_of, printable, read_json, shown
-from canet.recipe import Count, Recipe, Section, Share, check, load, read_yaml
+from canet.recipe import (
+    NOT_THE_TRAINING,
+    Count,
+    Recipe,
+    Section,
+    Share,
+    check,
+    load,
+    read_yaml,
+)
 from canet.training import TRAINING_SECTIONS, fold_folder, identity_of
 
 FOLDER, BUDGET = REPOSITORY / "tables", "budget.yaml"
@@ -127,8 +136,8 @@ def plan_table(path: Path, overrides: list[str]) -> Plan:
             problems.append(f"{row.name}: {error}")
     if problems:
         raise UserError(f"{shown(path)}: " + "\n  ".join(problems))
-    named = {key: value for key, value in shared.items() if not key.startswith("machine.")}
-    said = " ".join(f"{key}={value}" for key, value in named.items()).replace('"', "")
+    trained = {k: v for k, v in shared.items() if not k.startswith(NOT_THE_TRAINING)}
+    said = " ".join(f"{key}={value}" for key, value in trained.items()).replace('"', "")
     return Plan(path, table, budget.splits, said, rows)
 
 
@@ -155,8 +164,8 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def name_of(recipe: Recipe) -> str:
-    """A run's name from all that its training depends on, data aside from its contents."""
-    depends = recipe.settings(*TRAINING_SECTIONS, "data")
+    """A run's name from all that its figures depend on, but for what is in the data's files."""
+    depends = recipe.settings(*TRAINING_SECTIONS, "data", "postprocess")
     depends["train"].pop("folds")
     for key in NOT_NAMED:
         depends["data"].pop(key)
