@@ -145,16 +145,17 @@ def write_tiny_folds(plan) -> None:
 
 
 def test_what_time_cuts_is_saved_and_continued(folder, quick, monkeypatch):
-    plan = plan_table(folder / "inputs.yaml", [*quick, "train.epochs=40"])
+    plan = plan_table(folder / "inputs.yaml", [*quick, "train.epochs=30"])
     write_tiny_folds(plan)
     first, second, *_ = trainings_of([plan])
     under_way = first.folder / "metrics.csv"
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1e9 * under_way.exists())
     monkeypatch.setattr(table_training, "time", clock)
+    monkeypatch.setattr(table_training, "POLL_S", 0.05)
     outcome = SideBySide(TRAIN, ["cpu"], lambda t: None).run([first, second], time.monotonic() + 60)
     assert outcome.left == [first, second] and not outcome.failed
     assert "asked to stop: saved in epoch" in last_line(first.log)
-    assert 1 <= table_training.epochs_done(first) < 40 and not second.folder.exists()
+    assert 1 <= table_training.epochs_done(first) < 30 and not second.folder.exists()
     monkeypatch.undo()
     ended = []
     short = [Training(t.recipe, t.fold, t.rows) for t in (first,)]

@@ -71,11 +71,11 @@ def rows_of(plan: Plan, trainings: list[Training]) -> pd.DataFrame:
                 "run": planned.recipe.name,
             }
         )
-    return pd.DataFrame(lines).astype({"parameters": "Int64"})
+    return pd.DataFrame(lines).astype(dict.fromkeys(NUMBERS, float) | {"parameters": "Int64"})
 
 
 def write_results(plan: Plan, trainings: list[Training], folder: Path) -> pd.DataFrame:
-    """Write a table's CSV, and the page anew.
+    """Write a table's CSV, and the page anew; nothing where nothing is trained yet.
 
     Args:
         plan: the table.
@@ -86,8 +86,9 @@ def write_results(plan: Plan, trainings: list[Training], folder: Path) -> pd.Dat
         the table.
     """
     table = rows_of(plan, trainings)
-    write_table(folder / f"{plan.name}.csv", table)
-    write_page(plan.path.parent, folder)
+    if table["splits"].any():
+        write_table(folder / f"{plan.name}.csv", table)
+        write_page(plan.path.parent, folder)
     return table
 
 

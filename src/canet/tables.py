@@ -128,6 +128,7 @@ def plan_table(path: Path, overrides: list[str]) -> Plan:
     table = read_table(path)
     budget = check(read_yaml(path.with_name(BUDGET)), shown(path.with_name(BUDGET)), Budget)
     shared = _as_text(budget.set) | dict(_split(text) for text in overrides)
+    load(table.recipe, _written(shared))  # so that what is wrong with all rows is said once
     rows, problems = [], []
     for row in table.rows:
         try:
@@ -137,14 +138,14 @@ def plan_table(path: Path, overrides: list[str]) -> Plan:
     if problems:
         raise UserError(f"{shown(path)}: " + "\n  ".join(problems))
     trained = {k: v for k, v in shared.items() if not k.startswith(NOT_THE_TRAINING)}
-    said = " ".join(f"{key}={value}" for key, value in trained.items()).replace('"', "")
+    said = " ".join(_written(trained)).replace('"', "")
     return Plan(path, table, budget.splits, said, rows)
 
 
 def _plan_row(table: Table, row: Row, shared: dict[str, str]) -> Planned:
     kept = {key: value for key, value in shared.items() if key not in row.leave}
     changes = kept | _as_text(table.set) | _as_text(row.set)
-    name, overrides = row.recipe or table.recipe, [f"{k}={v}" for k, v in changes.items()]
+    name, overrides = row.recipe or table.recipe, _written(changes)
     recipe = load(name, overrides)
     if recipe.method != "network":
         raise UserError(f"recipe {name} trains no network; rows are trainings of networks")
@@ -154,6 +155,10 @@ def _plan_row(table: Table, row: Row, shared: dict[str, str]) -> Planned:
 
 def _as_text(values: dict[str, Any]) -> dict[str, str]:
     return {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+
+
+def _written(changes: dict[str, str]) -> list[str]:
+    return [f"{key}={value}" for key, value in changes.items()]
 
 
 def _split(text: str) -> tuple[str, str]:
