@@ -17,7 +17,7 @@ from canet.tables import Training, plan_table, trainings_of
 
 # keys and recipes of other tables' rows may not exist yet
 UNKNOWN = {"table3", "table5"} if "block" not in Model.model_fields else set()
-UNKNOWN |= {"earlier_methods"} if "canet" not in recipe.available() else set()
+UNKNOWN |= {"earlier_methods"} if "unet" not in recipe.available() else set()
 
 
 @pytest.fixture
