@@ -10,6 +10,8 @@ GEOMETRY_STAGES=(make_demo_data check_input make_folds train_geometry make_submi
 usage() {
   cat <<'TEXT'
 usage: bash run.sh [RECIPE] [key=value ...]    set up, then run every stage
+       bash run.sh tables [TABLE ...] [options] [key=value ...]
+                                               set up, then train the rows of the tables
        bash run.sh test [pytest options]       set up, then run the tests
        bash run.sh --help
 
@@ -25,6 +27,9 @@ Stages (each a script in src/ with --help; what is current is skipped, what was 
   tune_threshold  make_submission  summarize
   geometry: … make_folds  train_geometry  make_submission  summarize
 
+Tables are files in tables/ without .yaml, all of them by default; options are those of
+src/make_tables.py. Finished rows are kept, stopped ones continue; results/ has what came out.
+
 The active Python environment is used if it satisfies requirements.txt, else .venv is created.
 PYTHON=/path/to/python3.12 chooses the interpreter for .venv (3.11 or newer).
 
@@ -33,6 +38,8 @@ examples:
   bash run.sh demo train.epochs=4
   bash run.sh cpu folds.scheme=grouped
   bash run.sh geometry
+  bash run.sh tables --minutes 25
+  bash run.sh tables table3 train.epochs=60
 TEXT
 }
 
@@ -67,6 +74,20 @@ set_up() {
   "$python" src/canet/requirements_check.py || die "the installation is incomplete, see above"
 }
 
+# Words with = are overrides of the budget, all others tables and options.
+run_tables() {
+  local word words=() overrides=()
+  for word in "$@"; do
+    case $word in
+      -*) words+=("$word") ;;
+      *=*) overrides+=("$word") ;;
+      *) words+=("$word") ;;
+    esac
+  done
+  [ ${#overrides[@]} -gt 0 ] && words+=(--set "${overrides[@]}")
+  exec "$python" src/make_tables.py ${words[@]+"${words[@]}"}
+}
+
 main() {
   case "${1:-}" in -h | --help) usage; exit 0 ;; esac
   local base recipe reason overrides=() stage number=0
@@ -75,6 +96,10 @@ main() {
     shift
     set_up "$base"
     exec "$python" -m pytest "$@"
+  elif [ "${1:-}" = tables ]; then
+    shift
+    set_up "$base"
+    run_tables "$@"
   fi
   if [ $# -gt 0 ] && [[ $1 != *=* ]]; then
     recipe=$1; shift

@@ -25,7 +25,6 @@ examples:
 
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -44,21 +43,11 @@ from canet.input_kinds import PLANES
 from canet.inputs import input_map
 from canet.recipe import Input, Postprocess
 from canet.runs import DEFAULT_THRESHOLD
+from canet.timing import seconds_per_image
 
 KINDS = ["maps", "predict", "train", "postprocess", "compact", "submission"]
-ROUNDS = 5
 ENLARGED = (1, 2, 4, 8, 16)
 JOINED = ("shape+distance+edge", "repaired_distance+candidates", "candidates+radius+offset")
-
-
-def seconds_per_image(work: Callable[[], None], count: int) -> float:
-    """Median over rounds after a warm-up."""
-    times = []
-    for _ in range(ROUNDS + 1):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:]) / count
 
 
 def print_table(rows: dict[str, float], reference: str) -> None:

@@ -1,6 +1,6 @@
 """Check the data set before anything is computed, and list everything that is wrong at once.
 
-reads   the data set that the recipe names (data.root, input/pixel-skelneton by default)
+reads   the data sets that the recipe names: data.root (input/pixel-skelneton), data.extra
 writes  nothing but a stamp in cache/, so that an unchanged data set is not checked again
 
 Found are: missing folders, a shape without skeleton or the reverse, unreadable files, wrong
@@ -16,6 +16,7 @@ from pathlib import Path
 from canet import dataset, files, png, stage
 from canet.dataset import ImageFolders, find_problems
 from canet.files import UserError, digest_of_files, shown
+from canet.recipe import Recipe
 
 MOST_SHOWN = 30
 CODE = [Path(module.__file__) for module in (dataset, files, png)]
@@ -32,18 +33,37 @@ def digest_of_data(folders: ImageFolders) -> str | None:
 def main() -> None:
     args = stage.recipe_parser(__doc__).parse_args()
     recipe = stage.load_recipe(args)
-    folders = ImageFolders(recipe.data_root, recipe.data)
-    stamp_path = recipe.cache_folder / "checked" / f"{recipe.data.root.name}.json"
-    stage.announce("check the input", [folders.root], [stamp_path])
-    if not folders.root.is_dir():
-        raise UserError(
-            f"{shown(folders.root)}: no such folder; see input/README.md for where the data goes, "
-            f"or try bash run.sh demo"
-        )
-    settings = {"data": recipe.settings("data"), "files": digest_of_data(folders)}
-    stamp = stage.Stamp(stamp_path, settings | {"code": digest_of_files(CODE)}, [])
-    if settings["files"] and stage.skip(stamp, args.force):
-        return
+    data = ImageFolders(recipe.data_root, recipe.data)
+    sets = [data, *data.extra]
+    digests = [digest_of_data(folders) for folders in sets]
+    stamps = [stamp_of(folders, recipe, digest) for folders, digest in zip(sets, digests)]
+    stage.announce("check the input", [f.root for f in sets], [s.path for s in stamps])
+    for folders in sets:
+        if not folders.root.is_dir():
+            raise UserError(
+                f"{shown(folders.root)}: no such folder; see input/README.md for where the data "
+                f"goes, or try bash run.sh demo"
+            )
+    for folders, digest, stamp in zip(sets, digests, stamps):
+        if not (digest and stage.skip(stamp, args.force)):
+            check(folders)
+            stamp.write()
+
+
+def stamp_of(folders: ImageFolders, recipe: Recipe, digest: str | None) -> stage.Stamp:
+    """A data set is checked already for its files, how the recipe names them, and this code."""
+    named = recipe.settings("data")["data"] | {"extra": [], "is_extra": folders.is_extra}
+    settings = {"data": named, "files": digest, "code": digest_of_files(CODE)}
+    path = recipe.cache_folder / "checked" / f"{folders.root.name}.json"
+    return stage.Stamp(path, settings, [])
+
+
+def check(folders: ImageFolders) -> None:
+    """Look at every image and say how many there are.
+
+    Raises:
+        UserError: listing everything that is wrong.
+    """
     problems = find_problems(folders)
     if problems:
         listed = "\n  ".join(problems[:MOST_SHOWN])
@@ -52,7 +72,6 @@ def main() -> None:
             f"{len(problems)} problems with the data set:\n  {listed}{rest}\n\n"
             f"expected:\n{folders.expected_tree()}\n\nfound:\n{folders.found_tree()}"
         )
-    stamp.write()
     counts = ", ".join(f"{len(dataset.list_images(f))} in {f.name}" for f in folders.all())
     print(f"   all is well: {counts}")
 

@@ -1,6 +1,6 @@
 """Compute the network's input for every shape, once, and keep it in the cache.
 
-reads   the shapes of the data set
+reads   the shapes of the data set and of data.extra
 writes  cache/maps/DATASET/FOLDER/KIND.npy with a checksum beside it
 
 Kinds (input.kind) are planes joined by +. From shape > 0: shape, distance, repaired_distance (holes
@@ -16,6 +16,7 @@ examples:
 
 from canet import stage
 from canet.dataset import ImageFolders
+from canet.files import shown
 from canet.map_cache import cache_path, load_maps
 
 
@@ -23,12 +24,12 @@ def main() -> None:
     args = stage.recipe_parser(__doc__).parse_args()
     recipe = stage.load_recipe(args)
     data = ImageFolders(recipe.data_root, recipe.data)
-    folders = [data.train_shapes, data.test_shapes]
+    folders = [data.train_shapes, data.test_shapes, *(e.train_shapes for e in data.extra)]
     paths = [cache_path(f, recipe.input, recipe.cache_folder) for f in folders]
     stage.announce(f"distance maps ({recipe.input.kind})", folders, paths)
     for folder in folders:
         maps = load_maps(folder, recipe.input, recipe.cache_folder, args.force)
-        print(f"   {folder.name}: {len(maps)} maps of {'×'.join(map(str, maps.shape[1:]))}")
+        print(f"   {shown(folder)}: {len(maps)} maps of {'×'.join(map(str, maps.shape[1:]))}")
 
 
 if __name__ == "__main__":

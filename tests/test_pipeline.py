@@ -131,6 +131,14 @@ def test_errors_are_messages_not_tracebacks(words, message):
     assert message in failed.stderr and "Traceback" not in failed.stderr
 
 
+def test_run_sh_tells_tables_from_overrides():
+    failed = run(
+        "bash", "run.sh", "tables", "table4", "train.epoch=3", "--minutes", "0", check=False
+    )
+    assert failed.returncode == 1 and "did you mean train.epochs?" in failed.stderr
+    assert "no table table9" in run("bash", "run.sh", "tables", "table9", check=False).stderr
+
+
 def test_check_input_shows_expected_and_found(tmp_path):
     (tmp_path / "img_train_shape").mkdir()
     failed = script("check_input", "--recipe", "cpu", "--set", f"data.root={tmp_path}")

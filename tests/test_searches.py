@@ -16,7 +16,13 @@ from canet.recipe import Postprocess
 from canet.runs import load_run, newest_run
 from canet.study import Wanted, best_trial, ended_trials, open_search
 from canet.switches import starts, suggest
-from canet.threshold_search import OutOfFold, cross_fitted_f1, search_threshold, sweep
+from canet.threshold_search import (
+    OutOfFold,
+    cross_fitted_f1,
+    cross_fitted_scores,
+    search_threshold,
+    sweep,
+)
 from canet.training import fold_folder, train_fold
 
 
@@ -265,6 +271,13 @@ def test_cross_fitting_uses_the_other_parts_threshold():
     f1 = np.tile([0.9, 0.1], (10, 1))
     f1[[0, 5]] = [0.2, 1.0]
     assert cross_fitted_f1(f1) == pytest.approx((8 * 0.9 + 2 * 0.2) / 10)
+
+
+def test_cross_fitted_figures_are_at_those_thresholds():
+    images, settings = noisy_images(), Postprocess()
+    figures = cross_fitted_scores(images, settings)
+    assert figures["images"] == len(images.names)
+    assert figures["f1"] == pytest.approx(cross_fitted_f1(sweep(images, settings)[1]))
 
 
 def test_threshold_search_is_within_tolerance_of_the_sweep(tiny, tiny_folds, monkeypatch):

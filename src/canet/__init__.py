@@ -6,10 +6,12 @@ on disk; `demo` generates some) → `folds` → `distance` (the network's input)
 `loss_search` before it, `adversarial` beside it) → `prediction` → `postprocess` +
 `threshold_search` → `submission`, judged by `metrics` and `scoring`, beside `classical`.
 
+Many trainings as rows of tables: `tables` → `table_training` → `table_results`.
+
 Without a network: `geometry` (compact skeletons, candidates, a forest that chooses) →
 `selection_training` → `submission`.
 
 Beside them: `distributed` (several processes at one training or folder), `parallel_folds`,
 `study` and `database` (searches by one worker or many), `png` and `files` (what is read and
-written, and by whom), `stage` (what the scripts share).
+written, and by whom), `timing`, `stage` (what the scripts share).
 """

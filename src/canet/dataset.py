@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from canet.distance import closed, inside
-from canet.files import UserError, printable, read_grey, shown
+from canet.files import REPOSITORY, UserError, printable, read_grey, shown
 from canet.recipe import Data
 from canet.stage import progress
 
@@ -65,10 +65,11 @@ def read_skeleton(path: Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ImageFolders:
-    """The folders that a recipe's `data` section names."""
+    """The folders that a recipe's `data` section names; extra data has none to test on."""
 
     root: Path
     data: Data
+    is_extra: bool = False
 
     @property
     def train_shapes(self) -> Path:
@@ -86,16 +87,30 @@ class ImageFolders:
     def test_skeletons(self) -> Path | None:
         return self.root / self.data.test_skeletons if self.data.test_skeletons else None
 
+    @property
+    def extra(self) -> list["ImageFolders"]:
+        """The data sets of `data.extra`, in their order."""
+        return [ImageFolders(REPOSITORY / root, self.data, True) for root in self.data.extra]
+
+    def pairs(self) -> list[tuple[Path, Path | None]]:
+        """Folders of shapes with those of their skeletons, None where these are not known."""
+        train = (self.train_shapes, self.train_skeletons)
+        return [train] if self.is_extra else [train, (self.test_shapes, self.test_skeletons)]
+
     def all(self) -> list[Path]:
-        folders = [self.train_shapes, self.train_skeletons, self.test_shapes]
-        return folders + ([self.test_skeletons] if self.test_skeletons else [])
+        return [folder for pair in self.pairs() for folder in pair if folder]
+
+    def training_files(self) -> list[Path]:
+        """Every training PNG, shapes before skeletons, for fingerprints."""
+        return list_images(self.train_shapes) + list_images(self.train_skeletons)
 
     def files(self) -> list[Path]:
         """Every PNG of the data set, for fingerprints."""
         return [path for folder in self.all() for path in list_images(folder)]
 
     def expected_tree(self) -> str:
-        return EXPECTED_TREE.format(
+        tree = EXPECTED_TREE.rpartition("\n")[0] if self.is_extra else EXPECTED_TREE
+        return tree.format(
             **self.data.model_dump() | {"root": shown(self.root), "size": self.data.size_px}
         )
 
@@ -116,17 +131,15 @@ def find_problems(folders: ImageFolders) -> list[str]:
     problems, usable = [], set()
     for folder in folders.all():
         if not folder.is_dir():
-            problems.append(f"{shown(folder)}: folder is missing; create it or set data.root=PATH")
+            key = "data.extra" if folders.is_extra else "data.root"
+            problems.append(f"{shown(folder)}: folder is missing; create it or set {key}=PATH")
         elif not (paths := _pngs(folder)):
             problems.append(f"{shown(folder)}: holds no PNG; copy the images into it")
         elif misnamed := [problem for p in paths if (problem := _name_problem(p))]:
             problems += misnamed
         else:
             usable.add(folder)
-    for shapes, skeletons in (
-        (folders.train_shapes, folders.train_skeletons),
-        (folders.test_shapes, folders.test_skeletons),
-    ):
+    for shapes, skeletons in folders.pairs():
         if {shapes, skeletons} <= usable:
             problems += _pair_problems(shapes, skeletons, folders.data.size_px)
         elif shapes in usable:

@@ -7,10 +7,17 @@ names the nearest valid one. The resolved recipe is stored with every run and mo
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from canet.files import REPOSITORY, UserError, brief, digest_of, printable, shown
@@ -76,6 +83,17 @@ class Data(Section):
     test_skeletons: str | None = Field(None, description="labels of the test shapes, if known")
     folds: Path = Field(Path("input/folds"), description="folder of the fold CSVs")
     size_px: int = Field(256, ge=32, le=8192, multiple_of=32)
+    extra: list[Path] = Field(
+        [], description="folders like root; networks train on their pairs too, in every fold"
+    )
+
+    @field_validator("extra")
+    @classmethod
+    def _told_apart(cls, extra: list[Path], info: ValidationInfo) -> list[Path]:
+        names = [path.name for path in [info.data.get("root", Path()), *extra]]
+        if len(set(names)) < len(names):  # images and cached maps go by it
+            raise PydanticCustomError("extra", "no two data sets' folders may have the same name")
+        return extra
 
 
 class Demo(Section):
@@ -364,7 +382,7 @@ def check(values: dict, origin: str, kind: type[AnySection] = Recipe) -> AnySect
         return kind.model_validate(values)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        problems = "; ".join(_explain(e) for e in errors[:MOST_EXPLAINED])
+        problems = "; ".join(_explain(e, kind) for e in errors[:MOST_EXPLAINED])
         more = len(errors) - MOST_EXPLAINED
         raise UserError(f"{origin}: {problems}" + (f"; … {more} more" * (more > 0))) from None
 
@@ -447,7 +465,12 @@ def _from_yaml(content: str | bytes, origin: str) -> Any:
         raise UserError(f"{origin}: not readable as YAML{where} ({printable(reason)})") from None
 
 
-def _read(path: Path) -> dict:
+def read_yaml(path: Path) -> dict:
+    """The sections and keys in a YAML file.
+
+    Raises:
+        UserError: it is not readable as YAML, or holds something else.
+    """
     with open(path, "rb") as file:
         content = file.read(LARGEST_FILE + 1)  # one more, so that what is too long is noticed
     values = _from_yaml(content, shown(path))
@@ -457,11 +480,11 @@ def _read(path: Path) -> dict:
 
 
 def _read_over_parent(path: Path) -> dict:
-    values = _read(path)
+    values = read_yaml(path)
     parent = values.pop("parent", None)
     if parent is None:
         return values
-    base = _read(_find(parent, f"{shown(path)}: as its parent, "))
+    base = read_yaml(_find(parent, f"{shown(path)}: as its parent, "))
     if "parent" in base:
         raise UserError(
             f"{shown(path)}: its parent {printable(parent)} has a parent itself; one level only"
@@ -504,19 +527,20 @@ def _named(name: str, changes: dict[str, Any]) -> str:
     return f"{name}_{digest_of(changes)[:8] if too_long else slug}"
 
 
-def _valid_keys() -> list[str]:
+def _valid_keys(kind: type[Section]) -> list[str]:
     keys = []
-    for name, field in Recipe.model_fields.items():
+    for name, field in kind.model_fields.items():
         keys.append(name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            keys += [f"{name}.{key}" for key in field.annotation.model_fields]
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, Section):
+                keys += [f"{name}.{key}" for key in inner.model_fields]
     return keys
 
 
-def _explain(error: dict) -> str:
+def _explain(error: dict, kind: type[Section]) -> str:
     key = printable(".".join(str(part) for part in error["loc"]))
     if error["type"] == "extra_forbidden":
-        keys = _valid_keys()
+        keys = _valid_keys(kind)
         by_last = {k.rpartition(".")[2]: k for k in keys}
         near = difflib.get_close_matches(key, keys, 1) or [
             by_last[k] for k in difflib.get_close_matches(key.rpartition(".")[2], by_last, 1)

@@ -53,6 +53,7 @@ def require_same_experiment(run: Path, folds: list[str]) -> None:
         trained_by = check_stored(facts["recipe"], shown(path))
         trained = trained_by.settings("input", "model", "augment", "folds", "train")
         trained["train"].pop("folds")
+        trained["extra"] = [str(path) for path in trained_by.data.extra]
         kinds.setdefault(digest_of(trained), []).append(k)
     if len(kinds) > 1:
         groups = " and ".join(", ".join(ks) for ks in kinds.values())

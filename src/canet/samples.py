@@ -1,5 +1,6 @@
 """Images in memory, as training and judging need them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,20 +28,47 @@ class Samples:
         return Samples(list(names), self.maps[chosen], self.skeletons[chosen])
 
 
+def joined(parts: Sequence[Samples]) -> Samples:
+    """All images of several samples of one size and input kind."""
+    return Samples(
+        [name for part in parts for name in part.names],
+        np.concatenate([part.maps for part in parts]),
+        np.concatenate([part.skeletons for part in parts]),
+    )
+
+
 def load_training_set(recipe: Recipe) -> Samples:
-    """All labelled images of a recipe's data set; maps come from the cache."""
-    folders = ImageFolders(recipe.data_root, recipe.data)
-    paths = list_images(folders.train_shapes)
+    """All labelled images of a recipe's data set, without `data.extra`; see `load_samples`."""
+    return load_samples(ImageFolders(recipe.data_root, recipe.data), recipe)
+
+
+def load_samples(folders: ImageFolders, recipe: Recipe) -> Samples:
+    """All labelled images of a data set; maps come from the cache.
+
+    An image of extra data is named after its data set too, `generated/dog-1.png`, since a name
+    may occur in several.
+    """
+    paths, within = list_images(folders.train_shapes), ""
+    if folders.is_extra:
+        within = f"{folders.root.name}/"
     maps = load_maps(folders.train_shapes, recipe.input, recipe.cache_folder)
     skeletons = np.stack([read_skeleton(folders.train_skeletons / p.name) for p in paths]).astype(
         np.uint8
     )
-    return Samples([p.name for p in paths], maps, skeletons)
+    return Samples([within + p.name for p in paths], maps, skeletons)
 
 
 def load_split(recipe: Recipe, fold: int | str) -> tuple[Samples, Samples | None]:
-    """The images to train on and those held out; None where the fold is `all`."""
+    """The images to train on and those held out; None where the fold is `all`.
+
+    Extra data is trained on in every fold and never held out.
+
+    Raises:
+        UserError: no folds, or they are of other images.
+    """
     samples = load_training_set(recipe)
     table = read_folds(folds_path(recipe), samples.names, recipe.folds)
     train, held_out = split(table, fold)
-    return samples.take(train), samples.take(held_out) if held_out else None
+    extra = [load_samples(f, recipe) for f in ImageFolders(recipe.data_root, recipe.data).extra]
+    trained_on = joined([samples.take(train), *extra]) if extra else samples.take(train)
+    return trained_on, samples.take(held_out) if held_out else None

@@ -56,6 +56,13 @@ def recipe_parser(description: str) -> argparse.ArgumentParser:
     """`parser` with --recipe, --set and --force."""
     p = parser(description)
     p.add_argument("--recipe", metavar="NAME", help="a recipe in pipelines/ (default: what suits)")
+    add_overrides(p)
+    p.add_argument("--force", action="store_true", help="do it again even if it is current")
+    return p
+
+
+def add_overrides(p: argparse.ArgumentParser) -> None:
+    """Add --set."""
     p.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -65,8 +72,6 @@ def recipe_parser(description: str) -> argparse.ArgumentParser:
         default=[],
         help="override keys of the recipe, such as train.epochs=20",
     )
-    p.add_argument("--force", action="store_true", help="do it again even if it is current")
-    return p
 
 
 def add_storage(p: argparse.ArgumentParser) -> None:

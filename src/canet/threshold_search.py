@@ -109,6 +109,15 @@ def load_out_of_fold(recipe: Recipe) -> OutOfFold:
             f"src/train.py --fold 0 with the same --recipe and --set"
         )
     require_same_experiment(recipe.run_folder, [p.parent.name[5:] for p in files])
+    return load_held_out(recipe, files)
+
+
+def load_held_out(recipe: Recipe, files: list[Path]) -> OutOfFold:
+    """The held-out probabilities in these files of a run, with labels and shapes.
+
+    Raises:
+        UserError: a file is damaged, or an image is held out twice.
+    """
     parts = [read_held_out(path) for path in files]
     used, other = VIEWS[::-1] if recipe.predict.tta else VIEWS
     if recipe.predict.tta and any(used not in part for part in parts):
@@ -203,18 +212,23 @@ def _sweep_one_by_one(
     return thresholds[tried], np.stack([f1[t] for t in tried], axis=1)
 
 
-def cross_fitted_f1(f1: np.ndarray) -> float:
-    """Mean F1 where each part's threshold is the best one of the other parts.
+def cross_fitted(f1: np.ndarray) -> np.ndarray:
+    """For each image the threshold that is best for the other parts: indices, (N,).
 
     Args:
         f1: (N, T), each image's F1 at each threshold.
     """
     part = np.arange(len(f1)) % min(PARTS, len(f1))
-    total = 0.0
+    chosen = np.empty(len(f1), int)
     for k in np.unique(part):
         others = f1[part != k] if (part != k).any() else f1
-        total += f1[part == k, others.mean(0).argmax()].sum()
-    return total / len(f1)
+        chosen[part == k] = others.mean(0).argmax()
+    return chosen
+
+
+def cross_fitted_f1(f1: np.ndarray) -> float:
+    """Mean F1 where each part's threshold is the best one of the other parts; see above."""
+    return float(f1[np.arange(len(f1)), cross_fitted(f1)].mean())
 
 
 def identity_of_search(recipe: Recipe) -> str:
@@ -365,6 +379,14 @@ def scores_of(images: OutOfFold, threshold: float, settings: Postprocess) -> lis
         score_image(skeleton_of(images, i, threshold, settings), images.skeletons[i])
         for i in range(len(images.names))
     ]
+
+
+def cross_fitted_scores(images: OutOfFold, settings: Postprocess) -> dict[str, float]:
+    """`metrics.summarize`, each image judged at the threshold that is best for others of them."""
+    thresholds, f1 = sweep(images, settings)
+    chosen = thresholds[cross_fitted(f1)]
+    skeletons = [skeleton_of(images, i, t, settings) for i, t in enumerate(chosen)]
+    return summarize([score_image(s, label) for s, label in zip(skeletons, images.skeletons)])
 
 
 def write_scores(recipe: Recipe, images: OutOfFold, result: dict) -> dict:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from canet import pictures
-from canet.dataset import ImageFolders, list_images
+from canet.dataset import ImageFolders
 from canet.device import describe
 from canet.distributed import World, join
 from canet.files import (
@@ -78,15 +78,17 @@ def with_tuned_loss(recipe: Recipe, fold: int | str) -> Recipe:
 def identity_of(recipe: Recipe, fold: int | str) -> str:
     """A digest of all that a training depends on: recipe, fold, images, folds, teacher."""
     folders = ImageFolders(recipe.data_root, recipe.data)
-    images = list_images(folders.train_shapes) + list_images(folders.train_skeletons)
+    extra = [digest_of_files(data.training_files()) for data in folders.extra]
     settings = recipe.settings(*TRAINING_SECTIONS)
     settings["train"].pop("folds")  # which other folds are trained does not matter to this one
     parts = {
         "recipe": settings,
         "fold": fold,
-        "images": digest_of_files(images),
+        "images": digest_of_files(folders.training_files()),
         "folds": digest_of_files([require_folds(folds_path(recipe))]),
     }
+    if extra:
+        parts["extra"] = extra
     if recipe.distill.teacher:
         teacher = read_json(teacher_folder(recipe, fold) / DONE, outputs=dict)
         parts["teacher"] = teacher and teacher["outputs"]
@@ -334,6 +336,7 @@ def _finish(fitting: Fitting, state: State, folder: Path, origin: dict) -> None:
         "device": describe(fitting.device),
         "precision": fitting.precision,
         "processes": fitting.world.size,
+        "parameters": sum(p.numel() for p in state.model.parameters()),
         "training_s": round(sum(row["elapsed_s"] for row in state.history), 1),
     }
     save_model(state.judged, folder / "model", facts)
