@@ -89,6 +89,8 @@ def test_what_trains_the_same_is_trained_once_and_first_splits_come_first(folder
     other = plan_table(folder / "inputs.yaml", ["data.extra=[input/more]", "predict.batch=2"])
     unlike = plan_table(folder / "inputs.yaml", ["predict.batch=2"])
     assert other.rows[1].recipe.name != found[1].recipe.name == unlike.rows[1].recipe.name
+    turned = plan_table(folder / "inputs.yaml", ["predict.tta=true"])  # judged from eight views
+    assert turned.rows[1].recipe.name != found[1].recipe.name
 
 
 @pytest.mark.parametrize(

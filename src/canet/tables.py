@@ -172,6 +172,7 @@ def name_of(recipe: Recipe) -> str:
     """A run's name from all that its figures depend on, but for what is in the data's files."""
     depends = recipe.settings(*TRAINING_SECTIONS, "data", "postprocess")
     depends["train"].pop("folds")
+    depends["tta"] = recipe.predict.tta
     for key in NOT_NAMED:
         depends["data"].pop(key)
     kind = recipe.input.kind[:LONGEST_KIND].rstrip("+")
@@ -198,8 +199,8 @@ class Training:
     @cached_property
     def identity(self) -> str:
         """A digest of all that its figures depend on."""
-        depends = [identity_of(self.recipe, self.fold), self.recipe.settings("postprocess")]
-        return digest_of(depends)
+        trained = identity_of(self.recipe, self.fold)
+        return digest_of([trained, self.recipe.settings("postprocess"), self.recipe.predict.tta])
 
     def scores(self) -> dict | None:
         """Its figures; None where it is not trained and judged."""
