@@ -32,6 +32,8 @@ def contents_of(facts: Facts) -> dict:
     content = {
         "name": printable(recipe.name),
         "geometry": recipe.method == "geometry",
+        "encoder": recipe.model.encoder,
+        "folds": ", ".join(f"fold {t.fold}" for t in facts.trainings),
         "recipe": recipe.to_yaml(),
         "data": data_of(facts),
         "number": held_out.cross_fitted if held_out else None,
@@ -107,7 +109,7 @@ def results_of(facts: Facts, held_out: HeldOut) -> dict:
         rows.append({"method": said, "threshold": plain, **row_of(held_out.plain)})
     if facts.classical is not None:
         rows += [
-            {"kind": "classical", "method": method, **row.to_dict()}
+            {"kind": "classical", "method": str(method).replace("_", " "), **row.to_dict()}
             for method, row in facts.classical.iterrows()
         ]
     columns = {

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from optuna.trial import TrialState
 
 from canet.metrics import Score
@@ -55,9 +55,10 @@ def history_figure(trainings: list[Training], column: str, label: str, log: bool
         name = f"fold {training.fold}"
         axis.plot(rows["epoch"], rows[column], marker=marker, ms=3, label=name)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if log:  # 0.6, not 6 × 10⁻¹
-        axis.yaxis.set_major_formatter(LogFormatter())
-        axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+    if log:  # 0.5, not 5 × 10⁻¹
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
     if len(trainings) > 1:
         axis.legend(frameon=False)
     return figure
