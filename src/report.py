@@ -32,7 +32,7 @@ def main() -> None:
     run = recipe.run_folder
     stage.announce(f"report ({recipe.name})", [run, recipe.data_root], [run / "report.html"])
     page = write_report(run, contents_of(gather(recipe)))
-    print(f"   open   {shown(page)}")
+    print(f"   open      {shown(page)}")
 
 
 if __name__ == "__main__":

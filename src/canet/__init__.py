@@ -4,7 +4,8 @@ The way of the data, module by module: `recipe` (what to do) → `dataset` (shap
 skeletons on disk; `demo` generates some) → `folds` → `distance` (the network's input) →
 `map_cache` → `samples` → `augment` → `network` + `losses` → `fitting` (the loop) → `training` (a
 fold; `loss_search` before it) → `prediction` → `postprocess` + `threshold_search` →
-`submission`, judged by `metrics` and `scoring`, beside `classical`.
+`submission`, judged by `metrics` and `scoring`, beside `classical`; `report` shows all of it on
+one page.
 
 Without a network: `geometry` (compact skeletons, candidates, a forest that chooses) →
 `selection_training` → `submission`.

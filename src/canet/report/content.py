@@ -229,6 +229,9 @@ def pieces_of(held_out: HeldOut) -> dict:
     if held_out.plain:
         groups = {"before": held_out.plain, "after": held_out.scores}
     rows = {name: row_of(scores) for name, scores in groups.items()}
+    broken = any(s.components != 1 for scores in groups.values() for s in scores)
+    alt = "Histogram of the number of pieces of a prediction"
+    said = f"Pieces of each prediction; {plots.MOST_PIECES}+ is so many or more."
     lines = [
         ("in one piece", "{:.0%}", lambda r: r["one_component"]),
         ("breaks an image", "{:.2f}", lambda r: r["breaks"]),
@@ -239,13 +242,8 @@ def pieces_of(held_out: HeldOut) -> dict:
     ]
     return {
         "groups": list(rows),
-        "lines": [(said, [form.format(of(r)) for r in rows.values()]) for said, form, of in lines],
-        "figure": plot(
-            "pieces",
-            plots.pieces_histogram(groups),
-            "Histogram of the number of pieces of a prediction",
-            f"Pieces of each prediction; the last bar: {plots.MOST_PIECES} or more.",
-        ),
+        "lines": [(line, [form.format(of(r)) for r in rows.values()]) for line, form, of in lines],
+        "figure": plot("pieces", plots.pieces_histogram(groups), alt, said) if broken else None,
     }
 
 
@@ -347,7 +345,7 @@ def trainings_of(facts: Facts) -> list[dict]:
         said = {
             "trained on": f"{images} images" if images else None,
             "parameters": f"{kept['parameters']:,}" if "parameters" in kept else None,
-            "time": seconds is not None and duration(seconds),
+            "training time": seconds is not None and duration(seconds),
             "device": kept.get("device"),
             "precision": kept.get("precision"),
             "processes": kept.get("processes"),
