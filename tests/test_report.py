@@ -41,7 +41,7 @@ def made(tmp_path_factory) -> Path:
         shape[tuple(np.argwhere(shape == 255)[500])] = 0  # a hole
         for folder, image in (("img_train_shape", shape), ("img_train2", skeleton * np.uint8(255))):
             write_png(home / "data" / folder / (name if i else NASTY), image)
-    net = load(home, "demo", "net")
+    net = load(home, "demo", "net", "postprocess.components=one")
     paths = sorted((home / "data" / "img_train_shape").iterdir())
     table = assign_folds(paths, net.folds)
     write_folds(folds_path(net), table)
@@ -52,7 +52,9 @@ def made(tmp_path_factory) -> Path:
         write_json(net.run_folder / "fold-0/tuned_loss.json", {"study": search.study.study_name})
     search_threshold(net, trials=4)
     write_text(net.run_folder / "recipe.yaml", net.to_yaml())
-    train_selection(load(home, "geometry", "forest", "selection.trees=10", "selection.trials=2"))
+    forest = load(home, "geometry", "forest", "selection.trees=10", "selection.trials=2")
+    train_selection(forest)
+    write_text(forest.run_folder / "recipe.yaml", forest.to_yaml())
     return home
 
 
@@ -69,7 +71,7 @@ def pretend_training(net: recipe.Recipe, fold: int, names: list[str]) -> None:
     stored = {"names": np.array(names), "levels": np.stack([quantize(p) for p in soft])}
     (folder / "model").mkdir(parents=True)
     np.savez(folder / "held_out.npz", **stored)
-    rows = {"epoch": [1, 2], "loss": [2.0, 1.0], "lr": 0.1, "elapsed_s": 1.0, "f1": [np.nan, 0.5]}
+    rows = {"epoch": [1, 2], "loss": [2.0, 1.0], "lr": 0.1, "f1": [np.nan, 0.5]}
     pd.DataFrame(rows).to_csv(folder / "metrics.csv", index=False)
     told = {"recipe": net.stored(), "device": "a <device>", "training_s": 3900}
     write_json(folder / "model" / "training.json", told)
@@ -224,9 +226,34 @@ def test_figures_of_other_data_are_refused(home):
     write_json(path, kept | {"trained": {"0": "0"}})
     with pytest.raises(UserError, match="of other folds"):
         report(home / "net")
-    (home / "forest" / "out_of_fold.csv").write_text("image,taken\nx.png,closed_2\n")
-    with pytest.raises(UserError, match="damaged"):
-        report(home / "forest")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("net/fold-0/metrics.csv", "epoch,loss\n1,2\n"),
+        ("net/fold-0/metrics.csv", "epoch,loss,lr,f1\n1,<b>,1,1\n"),
+        ("net/scores.csv", "method,f1,pooled_f1\nlee,x,1\n"),
+        ("net/threshold.json", "{}"),
+        ("net/sweep.csv", b"\xff\0"),
+        ("forest/scores.csv", ""),
+        ("forest/out_of_fold.csv", "image,taken\nx.png,closed_2\n"),
+        ("forest/recipe.yaml", "train: 1"),
+    ],
+)
+def test_damage_is_one_line(file, content, home):
+    path = home / file
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=path.name):
+        report(home / path.relative_to(home).parts[0])
+
+
+def test_damage_to_what_is_only_told_costs_that_line(home):
+    path = home / "net/fold-0/model/training.json"
+    write_json(path, read_json(path) | {"training_s": "<b>", "versions": 3, "device": None})
+    assert "1 h 05 min" in report(home / "net").texts["dd"]  # of fold 1
+    (home / "net/optuna.db").write_bytes(b"no database")
+    assert "Searches" not in report(home / "net").texts["h2"]
 
 
 def test_a_page_is_whole_or_the_one_before(made, home, monkeypatch):

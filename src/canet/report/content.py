@@ -5,6 +5,7 @@ import shlex
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from pandas.api.types import is_numeric_dtype
 
 from canet import recipe as recipes
 from canet.dataset import class_of
@@ -168,11 +169,15 @@ def curves_of(facts: Facts) -> list[Picture]:
     ]  # fmt: skip
     found = []
     for column, label, log, said in shown_ones:
-        there = [t for t in trained if column in t.history and t.history[column].notna().any()]
+        there = [t for t in trained if has_numbers(t.history, column)]
         if there:
             figure = plots.history_figure(there, column, label, log)
             found.append(plot(column, figure, f"{label} over epochs", said))
     return found
+
+
+def has_numbers(table: pd.DataFrame, column: str) -> bool:
+    return column in table and is_numeric_dtype(table[column]) and table[column].notna().any()
 
 
 def sweep_of(facts: Facts, held_out: HeldOut) -> Picture | None:
@@ -332,7 +337,8 @@ def searches_of(facts: Facts) -> list[dict]:
 def swept_higher(facts: Facts) -> bool:
     """Whether the threshold that is used comes from a sweep that found better than the trials."""
     tuned = facts.held_out.tuned if facts.held_out else None
-    return bool(tuned) and tuned.get("f1_sweep", 0) > tuned.get("f1_study", 1)
+    swept, study = ((tuned or {}).get(key) for key in ("f1_sweep", "f1_study"))
+    return isinstance(swept, float) and isinstance(study, float) and swept > study
 
 
 def trainings_of(facts: Facts) -> list[dict]:
@@ -340,20 +346,11 @@ def trainings_of(facts: Facts) -> list[dict]:
     rows = []
     for training in facts.trainings:
         kept = training.facts
-        seconds = kept.get("training_s", kept.get("fitted_s"))
-        images = len(kept.get("training_images", [])) or kept.get("images")
         said = {
-            "trained on": f"{images} images" if images else None,
-            "parameters": f"{kept['parameters']:,}" if "parameters" in kept else None,
-            "training time": seconds is not None and duration(seconds),
-            "device": kept.get("device"),
-            "precision": kept.get("precision"),
-            "processes": kept.get("processes"),
-            "finished": kept.get("finished_at"),
-            "commit": kept.get("commit"),
-            "versions": ", ".join(f"{k} {v}" for k, v in kept.get("versions", {}).items()),
+            label: printable(form(kept[key]))
+            for key, (label, kind, form) in TOLD.items()
+            if isinstance(kept.get(key), kind)
         }
-        said = {k: printable(str(v)) for k, v in said.items() if v}
         rows.append({"fold": training.fold, "said": said})
     return rows
 
@@ -364,6 +361,22 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+# What is told of a training, by its key: label, kind of the value, how it is written.
+TOLD = {
+    "training_images": ("trained on", list, lambda names: f"{len(names)} images"),
+    "images": ("trained on", int, "{} images".format),
+    "parameters": ("parameters", int, "{:,}".format),
+    "training_s": ("training time", float | int, duration),
+    "fitted_s": ("training time", float | int, duration),
+    "device": ("device", str, str),
+    "precision": ("precision", str, str),
+    "processes": ("processes", int, str),
+    "finished_at": ("finished", str, str),
+    "commit": ("commit", str, str),
+    "versions": ("versions", dict, lambda of: ", ".join(f"{k} {v}" for k, v in of.items())),
+}
 
 
 def commands_of(recipe: Recipe) -> list[str]:

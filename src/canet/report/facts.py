@@ -13,10 +13,10 @@ from canet.recipe import Machine, Recipe, check_stored
 from canet.report.held_out import HeldOut, held_out_of
 from canet.report.searches import Search, searches_of
 from canet.runs import finished_folds
-from canet.scoring import read_table
+from canet.scoring import read_columns, read_table
 from canet.selection_training import FOLDER
 
-HISTORY = {"epoch", "loss", "lr", "elapsed_s"}
+HISTORY = {"epoch": float, "loss": float, "lr": float}  # and f1 where images are held out
 CLASSICAL = ["f1", "pooled_f1", "f1_within_1px", "one_component", "ms_per_image"]
 
 
@@ -89,13 +89,7 @@ def _training(folder: Path, fold: str, done: dict) -> Training:
     facts = read_json(folder / "model" / FACTS) or done  # a forest's are in done.json
     if not path.is_file():
         return Training(fold, None, facts)
-    try:
-        history = pd.read_csv(path)
-    except (ValueError, pd.errors.ParserError):
-        history = pd.DataFrame()
-    if not set(history.columns) >= HISTORY:
-        raise UserError(f"{shown(path)}: damaged; train fold {fold} again, or delete the file")
-    return Training(fold, history, facts)
+    return Training(fold, read_columns(path, HISTORY), facts)
 
 
 def classical_scores(recipe: Recipe, held_out: HeldOut) -> pd.DataFrame | None:
@@ -118,7 +112,7 @@ def _classical(recipe: Recipe, fold: str) -> pd.DataFrame | None:
     except ModuleNotFoundError:  # until then: those of the whole run
         path = recipe.run_folder / "scores.csv"
         methods = [name for name in METHODS if path.is_file()]
-        table = read_table(path, "f1") if methods else pd.DataFrame()
+        table = read_table(path, *CLASSICAL[:2]) if methods else pd.DataFrame()
         table = table.reindex(index=[m for m in methods if m in table.index], columns=CLASSICAL)
         return table if len(table) else None
     return held_out_table(recipe, int(fold)).set_index("method").reindex(columns=CLASSICAL)

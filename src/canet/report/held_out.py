@@ -15,6 +15,7 @@ from canet.inputs import input_map
 from canet.metrics import Score
 from canet.recipe import Postprocess, Recipe
 from canet.runs import finished_folds, tuned_threshold
+from canet.scoring import damaged, read_columns
 from canet.threshold_search import (
     held_out_files,
     load_out_of_fold,
@@ -86,6 +87,8 @@ def _by_network(recipe: Recipe) -> HeldOut | None:
             f"{shown(run)}: threshold.json is of other folds than are trained; run "
             f"src/tune_threshold.py again"
         )
+    if not read_json(run / "threshold.json", f1=float, f1_cross_fitted=float):
+        raise damaged(run / "threshold.json")
     images, switches = load_out_of_fold(recipe), tuned["postprocess"]
     plain = Postprocess(inside_shape=switches.inside_shape)
     scores = scores_of(images, tuned["threshold"], switches)
@@ -96,9 +99,10 @@ def _by_network(recipe: Recipe) -> HeldOut | None:
             f"{found:.6f} now; has the data changed? run src/tune_threshold.py again"
         )
     curves = {"without post-processing": _mean(*sweep(images, plain))}
-    plain_threshold = tuned.get("threshold_without_postprocessing")
     if not switches.is_plain:
         curves |= _recorded_sweep(run / "sweep.csv")
+    # not known of runs whose threshold was tuned long ago
+    known = read_json(run / "threshold.json", threshold_without_postprocessing=float)
     fold_of = {
         str(name): path.parent.name.removeprefix("fold-")
         for path in held_out_files(recipe)
@@ -118,7 +122,7 @@ def _by_network(recipe: Recipe) -> HeldOut | None:
         tuned["f1_cross_fitted"],
         look,
         images.shapes,
-        None if plain_threshold is None else scores_of(images, plain_threshold, plain),
+        scores_of(images, known["threshold_without_postprocessing"], plain) if known else None,
         tuned,
         curves,
     )
@@ -132,11 +136,8 @@ def _recorded_sweep(path: Path) -> dict[str, Curve]:
     """The sweep with post-processing, {} where the search did not record it yet."""
     if not path.is_file():
         return {}
-    table = _read_csv(path)
-    try:
-        return {"with post-processing": tuple(table[["threshold", "f1"]].to_numpy(float).T)}
-    except (KeyError, ValueError):
-        raise _damaged(path) from None
+    table = read_columns(path, {"threshold": float, "f1": float})
+    return {"with post-processing": (table["threshold"].to_numpy(), table["f1"].to_numpy())}
 
 
 def _by_geometry(recipe: Recipe) -> HeldOut | None:
@@ -145,33 +146,24 @@ def _by_geometry(recipe: Recipe) -> HeldOut | None:
     path = run / "out_of_fold.csv"
     if not chosen or not path.is_file():
         return None
-    table, folders = _read_csv(path), ImageFolders(recipe.data_root, recipe.data)
-    candidates = {c.name: c for c in CANDIDATES}
-    try:
-        names, taken = table["image"].astype(str).tolist(), table["taken"].map(candidates).tolist()
-        rows = table[[f.name for f in fields(Score)]].to_dict("records")
-        choices = table[["taken", "best", "best_f1"]].astype({"best_f1": float})
-        scores = [Score(**row) for row in rows]
-        folds = [str(int(k)) for k in table["fold"]]
-    except (KeyError, ValueError):
-        raise _damaged(path) from None
-    if not set(choices["taken"]) | set(choices["best"]) <= candidates.keys():
-        raise _damaged(path)
+    figures = {f.name: f.type for f in fields(Score)}
+    own = {"image": str, "fold": int, "taken": str, "best": str, "best_f1": float}
+    table, candidates = read_columns(path, figures | own), {c.name: c for c in CANDIDATES}
+    if not len(table) or not set(table["taken"]) | set(table["best"]) <= candidates.keys():
+        raise damaged(path)
+    names, folders = table["image"].tolist(), ImageFolders(recipe.data_root, recipe.data)
+    scores = [Score(**row) for row in table[list(figures)].to_dict("records")]
 
     def look(i: int) -> Look:
         shape = read_grey(folders.train_shapes / names[i])
         label = read_skeleton(folders.train_skeletons / names[i])
-        return Look(shape, label, ShapeGeometry(shape).drawing(taken[i]))
+        return Look(shape, label, ShapeGeometry(shape).drawing(candidates[table["taken"][i]]))
 
-    return HeldOut(names, folds, scores, chosen["f1_cross_fitted"], look, choices=choices)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError):
-        raise _damaged(path) from None
-
-
-def _damaged(path: Path) -> UserError:
-    return UserError(f"{shown(path)}: damaged; repeat the stage that writes it with --force")
+    return HeldOut(
+        names,
+        table["fold"].astype(str).tolist(),
+        scores,
+        chosen["f1_cross_fitted"],
+        look,
+        choices=table[["taken", "best", "best_f1"]],
+    )
