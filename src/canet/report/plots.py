@@ -56,7 +56,7 @@ def history_figure(trainings: list[Training], column: str, label: str, log: bool
         axis.plot(rows["epoch"], rows[column], marker=marker, ms=3, label=name)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if log:  # 0.5, not 5 × 10⁻¹
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_formatter(NullFormatter())
     if len(trainings) > 1:
