@@ -57,6 +57,7 @@ def judged(facts: Facts, held_out: HeldOut) -> dict:
         "results": results_of(facts, held_out),
         "threshold": tuned and tuned["threshold"],
         "switches": tuned and in_words(tuned["postprocess"]),
+        "plain": tuned and tuned["postprocess"].is_plain,
         "sweep": sweep_of(facts, held_out),
         "histogram": plot(
             "f1-histogram",
