@@ -4,8 +4,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 STAGES=(make_demo_data check_input make_folds make_distance_maps tune_loss train
-  tune_threshold make_submission summarize)
-GEOMETRY_STAGES=(make_demo_data check_input make_folds train_geometry make_submission summarize)
+  tune_threshold make_submission summarize report)
+GEOMETRY_STAGES=(make_demo_data check_input make_folds train_geometry make_submission summarize
+  report)
 
 usage() {
   cat <<'TEXT'
@@ -24,8 +25,8 @@ key=value overrides a key of the recipe, such as train.epochs=20 or data.root=/d
 
 Stages (each a script in src/ with --help; what is current is skipped, what was killed continues):
   make_demo_data  check_input  make_folds  make_distance_maps  tune_loss  train
-  tune_threshold  make_submission  summarize
-  geometry: … make_folds  train_geometry  make_submission  summarize
+  tune_threshold  make_submission  summarize  report
+  geometry: … make_folds  train_geometry  make_submission  summarize  report
 
 Tables are files in tables/ without .yaml, all of them by default; options are those of
 src/make_tables.py. Finished rows are kept, stopped ones continue; results/ has what came out.

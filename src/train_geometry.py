@@ -16,6 +16,7 @@ examples:
 
 from canet import stage
 from canet.database import shown_url
+from canet.files import write_text
 from canet.folds import folds_path
 from canet.scoring import read_table
 from canet.selection_training import FOLDER, OUTPUTS, train_selection
@@ -29,6 +30,7 @@ def main() -> None:
     stage.announce(f"geometry ({recipe.name})", [recipe.data_root, folds_path(recipe)], writes)
     if recipe.selection.trials:
         print(f"   study  {shown_url(recipe)}", flush=True)
+    write_text(run / "recipe.yaml", recipe.to_yaml())
     result = train_selection(recipe, args.force)
     table = read_table(run / "scores.csv", "f1", "pooled_f1", "recall_1px", "precision_1px")
     print(table[["f1", "pooled_f1", "recall_1px", "precision_1px"]].to_string(float_format="%.4f"))

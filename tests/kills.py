@@ -70,6 +70,7 @@ def stages(folder: Path) -> dict[str, tuple[str, ...]]:
         "train": ("train", *network),
         "tune_threshold": ("tune_threshold", *network),
         "make_submission": ("make_submission", *network),
+        "report": ("report", *network),
         "train_geometry": ("train_geometry", *geometry),
         "submission by geometry": ("make_submission", *chosen, "--out", str(folder / "chosen")),
         "baseline": ("baseline", "compact", *shapes, "--out", str(folder / "compact")),

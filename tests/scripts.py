@@ -17,6 +17,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 PRELOADED = [
     "canet.loss_search",
+    "canet.report.content",
     "canet.selection_training",
     "canet.threshold_search",
     "canet.training",

@@ -35,7 +35,7 @@ def test_demo_from_nothing_to_a_scored_submission(overrides, tmp_path):
     own += [f"data.root={tmp_path / 'made'}", "demo.train=12", "demo.test=2", "loss.tuned=true"]
     first = run("bash", "run.sh", "demo", *own)
     assert first.stdout.startswith("recipe demo")
-    for line in ("PNGs", "zip", "pictures", "study", "F1", "pieces", "thinning"):
+    for line in ("PNGs", "zip", "pictures", "study", "F1", "pieces", "thinning", "open"):
         assert f"\n   {line} " in first.stdout
     zip_path = tmp_path / "submissions" / "tiny.zip"
     with zipfile.ZipFile(zip_path) as archive:
@@ -43,6 +43,8 @@ def test_demo_from_nothing_to_a_scored_submission(overrides, tmp_path):
     assert sorted(names) == sorted(p.name for p in (tmp_path / "made/img_test_shape").iterdir())
     manifest = json.loads(zip_path.with_suffix(".json").read_text())
     assert manifest.keys() >= {"recipe", "commit", "checkpoints", "threshold", "versions"}
+    f1 = next(li for li in first.stdout.splitlines() if li.startswith("   F1 ")).split()[1]
+    assert f"<strong>{f1}</strong>" in (tmp_path / "runs/tiny/report.html").read_text()
     content, written = zip_path.read_bytes(), zip_path.stat().st_mtime_ns
 
     again = run("bash", "run.sh", "demo", *own)

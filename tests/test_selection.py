@@ -179,7 +179,7 @@ def test_training_writes_scores_and_is_skipped_when_current(small, tiny_folds, c
 def test_geometry_from_data_to_submission(data_root, overrides, tmp_path):
     own = [*overrides, "selection.trees=10", "selection.trials=2"]
     done = run("bash", "run.sh", "geometry", *own)
-    for line in ("PNGs", "zip", "pictures", "study", "F1", "thinning"):
+    for line in ("PNGs", "zip", "pictures", "study", "F1", "thinning", "open"):
         assert f"\n   {line} " in done.stdout
     zip_path = tmp_path / "submissions" / "tiny.zip"
     with zipfile.ZipFile(zip_path) as archive:

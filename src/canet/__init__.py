@@ -4,7 +4,8 @@ The way of the data, module by module: `recipe` (what to do) → `dataset` (shap
 on disk; `demo` generates some) → `folds` → `distance` (the network's input) → `map_cache` →
 `samples` → `augment` → `network` + `losses` → `fitting` (the loop) → `training` (a fold;
 `loss_search` before it, `adversarial` beside it) → `prediction` → `postprocess` +
-`threshold_search` → `submission`, judged by `metrics` and `scoring`, beside `classical`.
+`threshold_search` → `submission`, judged by `metrics` and `scoring`, beside `classical`; `report`
+shows all of it on one page.
 
 Many trainings as rows of tables: `tables` → `table_training` → `table_results`.
 

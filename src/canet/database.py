@@ -7,7 +7,7 @@ import random
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
@@ -83,15 +83,19 @@ def takes_several(recipe: Recipe) -> bool:
 
 
 @contextmanager
-def open_storage(recipe: Recipe) -> Iterator[RDBStorage]:
+def open_storage(recipe: Recipe, to_read: bool = False) -> Iterator[RDBStorage]:
     """Optuna's storage for as long as the block lasts; a SQLite file belongs to it alone.
+
+    Args:
+        recipe: says where it is.
+        to_read: nothing will be written, so that others may be searching meanwhile.
 
     Raises:
         UserError: another worker uses the SQLite file, the database cannot be reached, is damaged
             or full, at the start or anywhere in the block.
     """
     recipe.run_folder.mkdir(parents=True, exist_ok=True)
-    with _in_one_line(recipe), _alone(recipe):
+    with _in_one_line(recipe), nullcontext() if to_read else _alone(recipe):
         storage = _connect(recipe)
         try:
             yield storage

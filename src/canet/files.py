@@ -179,12 +179,16 @@ def read_json(path: Path, **wanted: type) -> dict | None:
     return content
 
 
+def encode_png(image: np.ndarray) -> bytes:
+    """(H, W) or (H, W, 3) RGB uint8 as the bytes of a PNG."""
+    image = image if image.ndim == 2 else image[..., ::-1]
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
 def write_png(path: Path, image: np.ndarray) -> None:
     """Write (H, W) or (H, W, 3) RGB uint8 as PNG."""
-    image = image if image.ndim == 2 else image[..., ::-1]
-    encoded = cv2.imencode(".png", image)[1]
     with replacing(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+        temporary.write_bytes(encode_png(image))
 
 
 def read_grey(path: Path) -> np.ndarray:

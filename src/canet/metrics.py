@@ -69,6 +69,12 @@ class Score:
     predicted: int
     labelled: int
 
+    @property
+    def f1_within_1px(self) -> float:
+        """Harmonic mean of recall and precision within one pixel, 0 to 1."""
+        total = self.recall_1px + self.precision_1px
+        return 2 * self.recall_1px * self.precision_1px / total if total else 0.0
+
 
 def score_image(prediction: np.ndarray, label: np.ndarray) -> Score:
     """All figures of one image, (H, W) bool each."""

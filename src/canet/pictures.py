@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from canet.files import write_with
 from canet.metrics import LEVELS, f1_score
 
-HIT, MISSED, EXTRA = (255, 255, 255), (255, 90, 80), (70, 160, 255)
+# Okabe & Ito, "Color Universal Design", 2008: told apart with every kind of colour vision
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#e69f00", "#009e73", "#595959"
+HIT, MISSED, EXTRA = (255, 255, 255), (230, 159, 0), (86, 180, 233)
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -39,7 +41,7 @@ def draw_curves(history: list[dict], path: Path) -> None:
 
 
 def draw_errors(prediction: np.ndarray, label: np.ndarray, body: np.ndarray) -> np.ndarray:
-    """Hits white, missed red, extra blue over the dim shape: (H, W) bools → (H, W, 3) uint8."""
+    """Hits white, missed orange, extra blue over the dim shape: (H, W) bools → (H, W, 3) uint8."""
     picture = np.where(body[..., None], np.uint8(45), np.uint8(0)).repeat(3, 2)
     picture[label & ~prediction] = MISSED
     picture[prediction & ~label] = EXTRA
@@ -81,7 +83,7 @@ def draw_panel(
     for axis in axes.ravel():
         axis.set_axis_off()
     figure.suptitle(
-        "worst to best: input, probability, errors (white: hit, red: missed, blue: extra)",
+        "worst to best: input, probability, errors (white: hit, orange: missed, blue: extra)",
         fontsize=10,
     )
     _save(figure, path)
@@ -95,20 +97,34 @@ def draw_threshold_curve(
     path: Path,
 ) -> None:
     """Per-image F1 over thresholds: the sweep as a line, Optuna's trials as dots."""
-    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
-    axis.plot(thresholds, f1, color="tab:blue", label="sweep")
-    if trials:
-        axis.plot(
-            *zip(*trials),
-            "o",
-            color="tab:orange",
-            ms=4,
-            label=f"{len(trials)} trials with this post-processing",
-        )
-    axis.axvline(chosen, color="tab:grey", ls=":", label=f"chosen: {chosen:.3f}")
+    dots = {f"{len(trials)} trials with this post-processing": trials}
+    _save(threshold_figure({"sweep": (thresholds, f1)}, dots, chosen, (7, 4)), path)
+
+
+def threshold_figure(
+    lines: dict[str, tuple[np.ndarray, np.ndarray]],
+    dots: dict[str, list[tuple[float, float]]],
+    chosen: float,
+    size_in: tuple[float, float],
+) -> Figure:
+    """Per-image F1 over thresholds.
+
+    Args:
+        lines: sweeps by label: thresholds (T,), mean F1 there (T,).
+        dots: trials by label: (threshold, F1) each.
+        chosen: the threshold to mark.
+        size_in: width and height, inches.
+    """
+    figure, axis = plt.subplots(figsize=size_in, layout="constrained")
+    for (label, (thresholds, f1)), color in zip(lines.items(), (BLUE, GREEN)):
+        axis.plot(thresholds, f1, color=color, label=label)
+    for label, trials in dots.items():
+        if trials:
+            axis.plot(*zip(*trials), "o", color=ORANGE, ms=4, label=label)
+    axis.axvline(chosen, color=GREY, ls=":", label=f"chosen: {chosen:.3f}")
     axis.set(xlabel="threshold", ylabel="per-image F1 on out-of-fold images", xlim=(0, 1))
     axis.legend(frameon=False)
-    _save(figure, path)
+    return figure
 
 
 @dataclass(frozen=True)
@@ -150,5 +166,5 @@ def draw_decisions(decisions: list[Decision], candidates: list[str], path: Path)
                 spine.set_visible(False)
         for spine in row[1 + d.likely.argmax()].spines.values():
             spine.set(visible=True, color="tab:green", linewidth=3)
-    figure.suptitle("framed: taken.   white: hit, red: missed, blue: extra", fontsize=10)
+    figure.suptitle("framed: taken.   white: hit, orange: missed, blue: extra", fontsize=10)
     _save(figure, path)

@@ -115,18 +115,31 @@ def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRu
         )
     models = [load_model(folder / f"fold-{k}" / "model", device) for k in chosen]
     require_same_experiment(folder, chosen)
-    if not (folder / "threshold.json").exists():
+    tuned = tuned_threshold(folder)
+    if not tuned:
         settings = models[0].recipe.postprocess
         return TrainedRun(folder, models, DEFAULT_THRESHOLD, settings, "default, nothing was tuned")
-    tuned = read_threshold(folder / "threshold.json")
+    origin = f"{printable(tuned['study'])}, {tuned['images']} held-out images"
+    tta = tuned.get("tta") is True
+    return TrainedRun(folder, models, tuned["threshold"], tuned["postprocess"], origin, tta)
+
+
+def tuned_threshold(folder: Path) -> dict | None:
+    """What `read_threshold` reads of a run; None where no threshold was tuned.
+
+    Raises:
+        UserError: the file is damaged, or a fold has been trained anew since.
+    """
+    path = folder / "threshold.json"
+    if not path.exists():
+        return None
+    tuned, there = read_threshold(path), finished_folds(folder)
     if any(there.get(k, {}).get("identity") != v for k, v in tuned["trained"].items()):
         raise UserError(
             f"{shown(folder)}: threshold.json is of an earlier training; run "
             f"src/tune_threshold.py again"
         )
-    origin = f"{printable(tuned['study'])}, {tuned['images']} held-out images"
-    tta = tuned.get("tta") is True
-    return TrainedRun(folder, models, tuned["threshold"], tuned["postprocess"], origin, tta)
+    return tuned
 
 
 def _load_published(folder: Path, wanted: list[str], device: torch.device) -> TrainedRun:

@@ -57,6 +57,22 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_with(path, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6g"))
 
 
+def read_columns(path: Path, kinds: dict[str, type]) -> pd.DataFrame:
+    """A CSV file whose columns of these names have values of these kinds; it may have others.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return pd.read_csv(path).astype(kinds)
+    except (ValueError, KeyError, ArithmeticError, pd.errors.ParserError):
+        raise damaged(path) from None
+
+
+def damaged(path: Path) -> UserError:
+    return UserError(f"{shown(path)}: damaged; repeat the stage with --force")
+
+
 def read_table(path: Path, *wanted: str) -> pd.DataFrame:
     """A table that `write_table` wrote, by method.
 
@@ -70,4 +86,4 @@ def read_table(path: Path, *wanted: str) -> pd.DataFrame:
     try:
         return pd.read_csv(path).set_index("method").astype(dict.fromkeys(wanted, float))
     except (ValueError, KeyError, ArithmeticError, pd.errors.ParserError):
-        raise UserError(f"{shown(path)}: damaged; repeat the stage with --force") from None
+        raise damaged(path) from None

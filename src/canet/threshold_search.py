@@ -50,7 +50,7 @@ SWEEP_STEP = 4  # where post-processing forbids histograms, every 4th threshold 
 COARSE_STEP = 4  # of those every 4th first and then the ones around the best
 VIEWS = ("levels", "levels_tta")  # of one view, averaged over eight flips and turns
 PARTS = 5  # of the cross-fitting
-OUTPUTS = ("threshold.png", "scores.csv", "out_of_fold.csv")
+OUTPUTS = ("threshold.png", "sweep.csv", "scores.csv", "out_of_fold.csv")
 # what a finished search has left; without all of it, it is done again
 KEPT = {"identity": str, "trials": int, "version": int, "images": int, "threshold": float}
 KEPT |= {"threshold_without_postprocessing": float, "postprocess": dict, "before": dict}
@@ -341,6 +341,8 @@ def conclude(recipe: Recipe, images: OutOfFold, study: optuna.Study) -> dict:
     pictures.draw_threshold_curve(
         chosen.thresholds, chosen.f1.mean(0), alike, threshold, recipe.run_folder / "threshold.png"
     )
+    curve = pd.DataFrame({"threshold": chosen.thresholds, "f1": chosen.f1.mean(0)})
+    write_table(recipe.run_folder / "sweep.csv", curve)
     there = finished_folds(recipe.run_folder)
     folds = [p.parent.name.removeprefix("fold-") for p in held_out_files(recipe)]
     return {
@@ -375,9 +377,9 @@ def f1_by_views(tta: bool, images: OutOfFold, plain: Swept) -> dict[str, float]:
 
 def scores_of(images: OutOfFold, threshold: float, settings: Postprocess) -> list[Score]:
     """Each image's figures at one threshold with post-processing."""
+    count = progress(range(len(images.names)), desc="score", unit="image", leave=False, delay=2)
     return [
-        score_image(skeleton_of(images, i, threshold, settings), images.skeletons[i])
-        for i in range(len(images.names))
+        score_image(skeleton_of(images, i, threshold, settings), images.skeletons[i]) for i in count
     ]
 
 

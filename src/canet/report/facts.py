@@ -1,0 +1,122 @@
+"""What a run has left behind: trainings, held-out images, searches, scores of other methods."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from canet import recipe as recipes
+from canet.classical import METHODS
+from canet.files import UserError, read_json, shown
+from canet.model_folder import FACTS
+from canet.recipe import Machine, Recipe, check_stored
+from canet.report.held_out import HeldOut, held_out_of
+from canet.report.searches import Search, searches_of
+from canet.runs import finished_folds
+from canet.scoring import read_columns, read_table
+from canet.selection_training import FOLDER
+
+HISTORY = {"epoch": float, "loss": float, "lr": float}  # and f1 where images are held out
+CLASSICAL = ["f1", "pooled_f1", "f1_within_1px", "one_component", "ms_per_image"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One trained fold: rows of `metrics.csv` (none for a forest), what was kept with the model."""
+
+    fold: str
+    history: pd.DataFrame | None
+    facts: dict
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a page tells. `classical` has `CLASSICAL` columns by method, or is None."""
+
+    recipe: Recipe
+    trainings: list[Training]
+    held_out: HeldOut | None
+    searches: list[Search]
+    classical: pd.DataFrame | None
+    singles: pd.DataFrame | None = None  # scores.csv of a geometry run, by method
+
+
+def recipe_of(run: Path, storage: str | None = None) -> Recipe:
+    """The recipe that a run keeps, with its folders where the run lies now.
+
+    Args:
+        run: its folder.
+        storage: of its studies; None: in that folder.
+
+    Raises:
+        UserError: it keeps none, or a damaged one.
+    """
+    kept, stored = run / "recipe.yaml", run / FOLDER / "selection" / "config.json"
+    if kept.is_file():
+        recipe = recipes.load(str(kept))
+    elif config := read_json(stored, recipe=dict):
+        recipe = check_stored(config["recipe"], shown(stored))
+    else:
+        raise UserError(f"{shown(run)}: keeps no recipe.yaml; is it a run? name one with --recipe")
+    machine = Machine(runs=run.absolute().parent, storage=storage)
+    here = {"name": run.absolute().name, "machine": machine}
+    return recipe.model_copy(update=here)
+
+
+def gather(recipe: Recipe) -> Facts:
+    """Everything about a run.
+
+    Raises:
+        UserError: nothing is trained yet, or what is there is damaged.
+    """
+    run = recipe.run_folder
+    folds = finished_folds(run)
+    if not folds:
+        raise UserError(f"{shown(run)}: nothing is trained there yet; run bash run.sh first")
+    held_out = held_out_of(recipe)
+    return Facts(
+        recipe,
+        [_training(run / f"fold-{k}", k, done) for k, done in folds.items()],
+        held_out,
+        searches_of(recipe),
+        classical_scores(recipe, held_out) if held_out else None,
+        _singles(run / "scores.csv") if held_out and recipe.method == "geometry" else None,
+    )
+
+
+def _training(folder: Path, fold: str, done: dict) -> Training:
+    path = folder / "metrics.csv"
+    facts = read_json(folder / "model" / FACTS) or done  # a forest's are in done.json
+    if not path.is_file():
+        return Training(fold, None, facts)
+    return Training(fold, read_columns(path, HISTORY), facts)
+
+
+def classical_scores(recipe: Recipe, held_out: HeldOut) -> pd.DataFrame | None:
+    """`CLASSICAL` columns by method on the same images; None where there are none.
+
+    Of several folds the means, weighted by images; for pooled F1 too, which is therefore not
+    quite that of all images together.
+    """
+    counts = pd.Series(held_out.folds).value_counts(sort=False)
+    tables = [_classical(recipe, fold) for fold in counts.index]
+    if any(table is None for table in tables):
+        return None
+    total = sum(table * n for table, n in zip(tables, counts))
+    return total.loc[tables[0].index] / counts.sum()
+
+
+def _classical(recipe: Recipe, fold: str) -> pd.DataFrame | None:
+    try:
+        from canet.classical_scores import held_out_table
+    except ModuleNotFoundError:  # until then: those of the whole run
+        path = recipe.run_folder / "scores.csv"
+        methods = [name for name in METHODS if path.is_file()]
+        table = read_table(path, *CLASSICAL[:2]) if methods else pd.DataFrame()
+        table = table.reindex(index=[m for m in methods if m in table.index], columns=CLASSICAL)
+        return table if len(table) else None
+    return held_out_table(recipe, int(fold)).set_index("method").reindex(columns=CLASSICAL)
+
+
+def _singles(path: Path) -> pd.DataFrame | None:
+    return read_table(path, "f1") if path.is_file() else None
