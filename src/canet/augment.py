@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from canet.input_kinds import turn_vectors
 from canet.recipe import Augment
+from canet.relabel import Relabeller
 
 # Elements of the square's symmetry group as quarter turns counter-clockwise after a flip.
 ELEMENTS = {
@@ -95,6 +96,7 @@ class SkeletonDataset(Dataset):
         augment: None gives the images as they are.
         seed: of the augmentation.
         vectors: the channels at which vectors start, see `input_kinds.vectors_of`.
+        relabel: draws images anew, before windows are cut; None moves pixels only.
     """
 
     def __init__(
@@ -104,19 +106,27 @@ class SkeletonDataset(Dataset):
         augment: Augment | None = None,
         seed: int = 0,
         vectors: tuple[int, ...] = (),
+        relabel: Relabeller | None = None,
     ):
-        self.maps, self.skeletons, self.seed = maps, skeletons, seed
+        self.maps, self.skeletons, self.seed, self.relabel = maps, skeletons, seed, relabel
         self.transform = build_transform(augment, vectors) if augment else None
+        if relabel:
+            drawn = augment.model_copy(update={"flips_and_turns": False, "shift_px": 0})
+            self.cut = build_transform(drawn)
 
     def __len__(self) -> int:
         return len(self.maps)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         epoch, index = key
-        image, mask = self.maps[index].transpose(1, 2, 0), self.skeletons[index]  # (H, W, C)
-        if self.transform:
-            self.transform.set_random_seed(random_seed(self.seed, epoch, index))
-            moved = self.transform(image=image, mask=mask)
+        seed = random_seed(self.seed, epoch, index)
+        map_, mask, transform = self.maps[index], self.skeletons[index], self.transform
+        if self.relabel and (drawn := self.relabel(index, seed)):
+            (map_, mask), transform = drawn, self.cut
+        image = map_.transpose(1, 2, 0)  # (H, W, C)
+        if transform:
+            transform.set_random_seed(seed)
+            moved = transform(image=image, mask=mask)
             image, mask = moved["image"], moved["mask"]
         image = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)  # (C, H, W)
         return torch.from_numpy(image), torch.from_numpy(mask[None].astype(np.float32))

@@ -55,8 +55,8 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def loader_workers(machine: Machine, device: torch.device) -> int:
-    """Loader processes: none where training itself needs the CPU's cores."""
+def loader_workers(machine: Machine, device: torch.device, most: int = 4) -> int:
+    """Loader processes, `most` on a GPU: none where training itself needs the CPU's cores."""
     if machine.workers is not None:
         return machine.workers
-    return min(4, max(1, (os.cpu_count() or 2) - 1)) if device.type == "cuda" else 0
+    return min(most, max(1, (os.cpu_count() or 2) - 1)) if device.type == "cuda" else 0

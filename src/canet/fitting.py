@@ -25,6 +25,7 @@ from canet.metrics import best_threshold
 from canet.network import SkeletonModel, build_network, width_of
 from canet.prediction import predict_levels
 from canet.recipe import Machine, Recipe, Train
+from canet.relabel import Relabeller
 from canet.resident import ResidentLoader
 from canet.samples import Samples
 from canet.stage import progress
@@ -225,13 +226,16 @@ class Fitting:
     def _loader(self, batch: int) -> DataLoader | ResidentLoader:
         r, samples, on_gpu = self.recipe, self.train, self.device.type == "cuda"
         vectors = vectors_of(r.input.kind)
-        if r.machine.resident or (r.machine.resident is None and on_gpu):
+        relabel = Relabeller(samples, r.augment, r.input) if r.augment.relabel else None
+        if not relabel and (r.machine.resident or (r.machine.resident is None and on_gpu)):
             return ResidentLoader(
                 samples, r.augment, self.sampler, batch, r.train.seed, self.device, vectors
             )
-        workers = loader_workers(r.machine, self.device)
+        workers = loader_workers(r.machine, self.device, most=64 if relabel else 4)
         return DataLoader(
-            SkeletonDataset(samples.maps, samples.skeletons, r.augment, r.train.seed, vectors),
+            SkeletonDataset(
+                samples.maps, samples.skeletons, r.augment, r.train.seed, vectors, relabel
+            ),
             batch_size=batch,
             sampler=self.sampler,
             num_workers=workers,

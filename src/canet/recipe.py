@@ -51,6 +51,7 @@ ADDED = {
     "distill": {"teacher": None, "share": 0.5},
     "model": {"architecture": "canet", "block": "residual"},
     "loss": {"l1": 0.0, "adversarial": 0.0},
+    "augment": {"relabel": 0.0, "scale": 1.25},
 }
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -178,6 +179,10 @@ class Distill(Section):
 class Augment(Section):
     flips_and_turns: bool = True
     shift_px: Natural = 16
+    relabel: Share = Field(
+        0.0, description="of the images drawn anew, turned and scaled, labels by geometry"
+    )
+    scale: float = Field(1.25, ge=1, le=4, description="of those: up to so many times, or parts")
     crop_px: int | None = Field(
         None, ge=32, le=8192, multiple_of=32, description="train on windows of this size; null: all"
     )

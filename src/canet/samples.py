@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from canet.dataset import ImageFolders, list_images, read_skeleton
+from canet.files import read_grey
 from canet.folds import folds_path, read_folds, split
 from canet.map_cache import load_maps
 from canet.recipe import Recipe
@@ -13,11 +14,15 @@ from canet.recipe import Recipe
 
 @dataclass(frozen=True)
 class Samples:
-    """Some images in memory: maps (N, C, H, W) float32, skeletons (N, H, W) uint8 of 0 and 1."""
+    """Some images in memory: maps (N, C, H, W) float32, skeletons (N, H, W) uint8 of 0 and 1.
+
+    `shapes` (N, H, W) uint8 are there for recipes that draw them anew (`augment.relabel`).
+    """
 
     names: list[str]
     maps: np.ndarray
     skeletons: np.ndarray
+    shapes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -25,7 +30,8 @@ class Samples:
     def take(self, names: list[str]) -> "Samples":
         rows = {name: i for i, name in enumerate(self.names)}
         chosen = [rows[name] for name in names]
-        return Samples(list(names), self.maps[chosen], self.skeletons[chosen])
+        shapes = None if self.shapes is None else self.shapes[chosen]
+        return Samples(list(names), self.maps[chosen], self.skeletons[chosen], shapes)
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
@@ -34,6 +40,7 @@ def joined(parts: Sequence[Samples]) -> Samples:
         [name for part in parts for name in part.names],
         np.concatenate([part.maps for part in parts]),
         np.concatenate([part.skeletons for part in parts]),
+        None if parts[0].shapes is None else np.concatenate([part.shapes for part in parts]),
     )
 
 
@@ -55,7 +62,8 @@ def load_samples(folders: ImageFolders, recipe: Recipe) -> Samples:
     skeletons = np.stack([read_skeleton(folders.train_skeletons / p.name) for p in paths]).astype(
         np.uint8
     )
-    return Samples([within + p.name for p in paths], maps, skeletons)
+    shapes = np.stack([read_grey(p) for p in paths]) if recipe.augment.relabel else None
+    return Samples([within + p.name for p in paths], maps, skeletons, shapes)
 
 
 def load_split(recipe: Recipe, fold: int | str) -> tuple[Samples, Samples | None]:
