@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from canet.augment import ELEMENTS, EpochSampler, build_transform
+from canet.augment import ELEMENTS, EpochSampler, SkeletonDataset, build_transform
 from canet.input_kinds import vectors_of
 from canet.prediction import to_view
 from canet.recipe import Augment
@@ -68,6 +68,21 @@ def test_without_augmentation_images_come_as_they_are(samples):
     x, y = (torch.cat(parts) for parts in zip(*made))
     assert np.array_equal(x.numpy(), samples.maps[order])
     assert np.array_equal(y[:, 0].numpy(), samples.skeletons[order])
+
+
+def test_last_epochs_keep_their_orientation(samples):
+    settings, sampler = Augment(shift_px=0), EpochSampler(len(samples), 6, seed=3)
+    made = ResidentLoader(samples, settings, sampler, 6, 5, CPU, vectors_of(KIND), native_from=2)
+    on_cpu = SkeletonDataset(
+        samples.maps, samples.skeletons, settings, 5, vectors_of(KIND), native_from=2
+    )
+    for epoch in range(4):
+        sampler.epoch = epoch
+        order = [i for _, i in sampler]
+        ((x, _),) = made
+        same = [np.array_equal(a, samples.maps[i]) for a, i in zip(x.numpy(), order)]
+        also = [np.array_equal(on_cpu[epoch, i][0], samples.maps[i]) for i in order]
+        assert all(same) == all(also) == (epoch >= 2)
 
 
 def test_draws_cover_what_they_may(samples):

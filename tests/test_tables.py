@@ -7,17 +7,12 @@ import pandas as pd
 import pytest
 from scripts import Script, run_script
 
-from canet import recipe, table_results, table_training, tables
+from canet import table_results, table_training, tables
 from canet.dataset import ImageFolders, list_images
 from canet.files import UserError, read_json, write_text
 from canet.folds import assign_folds, folds_path, write_folds
-from canet.recipe import Model
 from canet.table_training import TRAIN, SideBySide, last_line, places
 from canet.tables import Training, plan_table, trainings_of
-
-# keys and recipes of other tables' rows may not exist yet
-UNKNOWN = {"table3", "table5"} if "block" not in Model.model_fields else set()
-UNKNOWN |= {"earlier_methods"} if "unet" not in recipe.available() else set()
 
 
 @pytest.fixture
@@ -57,8 +52,6 @@ def quick(overrides):
 def test_the_tables_here_can_be_read_and_trained(name):
     path = tables.path_of(name)
     assert len(tables.read_table(path).rows) >= 4
-    if name in UNKNOWN:
-        pytest.skip("its keys or recipes do not exist here")
     plan = plan_table(path, [])
     assert len(plan.splits) >= 3
     assert all(planned.recipe.train.epochs < 200 for planned in plan.rows)

@@ -4,6 +4,7 @@ What is drawn for a sample is a function of (seed, epoch, index), so neither the
 processes nor a restart changes it.
 """
 
+import math
 from collections.abc import Iterator
 
 import albumentations as A
@@ -97,6 +98,7 @@ class SkeletonDataset(Dataset):
         seed: of the augmentation.
         vectors: the channels at which vectors start, see `input_kinds.vectors_of`.
         relabel: draws images anew, before windows are cut; None moves pixels only.
+        native_from: the first of the epochs in which images keep their orientation.
     """
 
     def __init__(
@@ -107,12 +109,16 @@ class SkeletonDataset(Dataset):
         seed: int = 0,
         vectors: tuple[int, ...] = (),
         relabel: Relabeller | None = None,
+        native_from: int | None = None,
     ):
         self.maps, self.skeletons, self.seed, self.relabel = maps, skeletons, seed, relabel
-        self.transform = build_transform(augment, vectors) if augment else None
-        if relabel:
-            drawn = augment.model_copy(update={"flips_and_turns": False, "shift_px": 0})
-            self.cut = build_transform(drawn)
+        self.native_from = math.inf if native_from is None else native_from
+        self.transform = self.upright = self.cut = None
+        if augment:
+            upright = augment.model_copy(update={"flips_and_turns": False})
+            self.transform = build_transform(augment, vectors)
+            self.upright = build_transform(upright)
+            self.cut = build_transform(upright.model_copy(update={"shift_px": 0}))
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -120,8 +126,9 @@ class SkeletonDataset(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         epoch, index = key
         seed = random_seed(self.seed, epoch, index)
-        map_, mask, transform = self.maps[index], self.skeletons[index], self.transform
-        if self.relabel and (drawn := self.relabel(index, seed)):
+        map_, mask, is_native = self.maps[index], self.skeletons[index], epoch >= self.native_from
+        transform = self.upright if is_native else self.transform
+        if self.relabel and not is_native and (drawn := self.relabel(index, seed)):
             (map_, mask), transform = drawn, self.cut
         image = map_.transpose(1, 2, 0)  # (H, W, C)
         if transform:

@@ -225,16 +225,29 @@ class Fitting:
 
     def _loader(self, batch: int) -> DataLoader | ResidentLoader:
         r, samples, on_gpu = self.recipe, self.train, self.device.type == "cuda"
-        vectors = vectors_of(r.input.kind)
+        vectors, native_from = vectors_of(r.input.kind), r.train.epochs - r.augment.native_epochs
         relabel = Relabeller(samples, r.augment, r.input) if r.augment.relabel else None
         if not relabel and (r.machine.resident or (r.machine.resident is None and on_gpu)):
             return ResidentLoader(
-                samples, r.augment, self.sampler, batch, r.train.seed, self.device, vectors
+                samples,
+                r.augment,
+                self.sampler,
+                batch,
+                r.train.seed,
+                self.device,
+                vectors,
+                native_from,
             )
         workers = loader_workers(r.machine, self.device, most=64 if relabel else 4)
         return DataLoader(
             SkeletonDataset(
-                samples.maps, samples.skeletons, r.augment, r.train.seed, vectors, relabel
+                samples.maps,
+                samples.skeletons,
+                r.augment,
+                r.train.seed,
+                vectors,
+                relabel,
+                native_from,
             ),
             batch_size=batch,
             sampler=self.sampler,

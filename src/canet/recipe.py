@@ -51,7 +51,7 @@ ADDED = {
     "distill": {"teacher": None, "share": 0.5},
     "model": {"architecture": "canet", "block": "residual"},
     "loss": {"l1": 0.0, "adversarial": 0.0},
-    "augment": {"relabel": 0.0, "scale": 1.25},
+    "augment": {"relabel": 0.0, "scale": 1.25, "native_epochs": 0},
 }
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -183,6 +183,9 @@ class Augment(Section):
         0.0, description="of the images drawn anew, turned and scaled, labels by geometry"
     )
     scale: float = Field(1.25, ge=1, le=4, description="of those: up to so many times, or parts")
+    native_epochs: Natural = Field(
+        0, description="at the end, in which nothing is flipped, turned or drawn anew"
+    )
     crop_px: int | None = Field(
         None, ge=32, le=8192, multiple_of=32, description="train on windows of this size; null: all"
     )

@@ -16,6 +16,7 @@ from canet.inputs import input_map
 from canet.metrics import f1_score
 from canet.recipe import Augment, Input
 from canet.samples import Samples
+from canet.stage import progress
 
 FINER = 4  # drawn at so many times the size, then averaged: edges have 17 grey levels
 MARGIN_PX = 2
@@ -39,7 +40,9 @@ def own_candidates(shapes: np.ndarray, skeletons: np.ndarray) -> np.ndarray:
         return int(np.argmax(f1)) if max(f1) >= LEAST_F1 else -1
 
     with ThreadPoolExecutor() as pool:
-        return np.array(list(pool.map(best, zip(shapes, skeletons))), np.int64)
+        found = pool.map(best, zip(shapes, skeletons))
+        found = progress(found, total=len(shapes), desc="candidates", unit="image", delay=2)
+        return np.array(list(found), np.int64)
 
 
 def draw_affine(shape: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:

@@ -6,6 +6,7 @@ gather. The moves are those of `augment` (exact, nothing is interpolated), drawn
 distributions by another generator.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -87,6 +88,7 @@ class ResidentLoader:
         seed: of the augmentation.
         device: where the images stay.
         vectors: see `input_kinds.vectors_of`.
+        native_from: the first of the epochs in which images keep their orientation.
     """
 
     def __init__(
@@ -98,7 +100,9 @@ class ResidentLoader:
         seed: int,
         device: torch.device,
         vectors: tuple[int, ...] = (),
+        native_from: int | None = None,
     ):
+        self.native_from = math.inf if native_from is None else native_from
         self.settings, self.sampler, self.batch, self.seed = settings, sampler, batch, seed
         self.device, self.vectors, self.skeletons = device, vectors, samples.skeletons
         self.maps = torch.from_numpy(np.ascontiguousarray(samples.maps)).to(device)
@@ -114,7 +118,9 @@ class ResidentLoader:
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         epoch = self.sampler.epoch
-        moves = draw_moves(self.settings, self.skeletons, self.seed, epoch, self.size)
+        turns = self.settings.flips_and_turns and epoch < self.native_from
+        settings = self.settings.model_copy(update={"flips_and_turns": turns})
+        moves = draw_moves(settings, self.skeletons, self.seed, epoch, self.size)
         corners, elements, shifts = (
             torch.from_numpy(a).to(self.device)
             for a in (moves.corners, moves.elements, moves.shifts)

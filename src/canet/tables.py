@@ -51,6 +51,7 @@ class Table(Section):
     recipe: str = Field("paper", description="of rows that name none")
     set: dict[str, Any] = Field({}, description="overrides of all its rows")
     compare: Literal["above", "first"] = Field("above", description="with which row, paired")
+    by_default: bool = Field(True, description="also trained where no table is named")
     speed: bool = Field(False, description="also measure images a second in prediction")
     generate: dict[str, Count] = Field({}, description="folder: generated shapes to put there")
     rows: list[Row] = Field(min_length=1)
