@@ -2,7 +2,6 @@
 
 import itertools
 import shutil
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,7 +126,7 @@ def test_the_figures_are_those_of_the_search(page, made):
     assert page.texts["strong"] == [f"{tuned['f1_cross_fitted']:.4f}"]
     cells, methods = page.texts["td"], page.texts["th"]
     assert {"net, cross-fitted", "net, at its threshold", "fold 0, 4 images"} <= set(methods)
-    for method in ("CANet", "CANet_plain", "zhang_suen"):
+    for method in ("CANet", "CANet_plain"):
         assert f"{scores.loc[method, 'f1']:.4f}" in cells
         assert f"{scores.loc[method, 'pooled_f1']:.4f}" in cells
     assert f"{tuned['threshold']:.3f}" in cells
@@ -184,8 +183,7 @@ def test_classical_rows_are_means_over_images(home, monkeypatch):
         row = {"method": "lee", "f1": [0.25, 0.75][fold], "pooled_f1": 0.5, "f1_within_1px": 0.5}
         return pd.DataFrame([row | {"one_component": 1.0, "ms_per_image": 3.0}])
 
-    stand_in = SimpleNamespace(held_out_table=held_out_table)
-    monkeypatch.setitem(sys.modules, "canet.classical_scores", stand_in)
+    monkeypatch.setattr(facts, "held_out_table", held_out_table)
     net = recipe_of(home / "net")
     judged = SimpleNamespace(folds=["0", "0", "0", "1"])
     table = facts.classical_scores(net, judged)
@@ -233,7 +231,6 @@ def test_figures_of_other_data_are_refused(home):
     [
         ("net/fold-0/metrics.csv", "epoch,loss\n1,2\n"),
         ("net/fold-0/metrics.csv", "epoch,loss,lr,f1\n1,<b>,1,1\n"),
-        ("net/scores.csv", "method,f1,pooled_f1\nlee,x,1\n"),
         ("net/threshold.json", "{}"),
         ("net/sweep.csv", b"\xff\0"),
         ("forest/scores.csv", ""),

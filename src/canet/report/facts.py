@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from canet import recipe as recipes
-from canet.classical import METHODS
+from canet.classical_scores import FIGURES, held_out_table
 from canet.files import UserError, read_json, shown
 from canet.model_folder import FACTS
 from canet.recipe import Machine, Recipe, check_stored
@@ -17,7 +17,6 @@ from canet.scoring import read_columns, read_table
 from canet.selection_training import FOLDER
 
 HISTORY = {"epoch": float, "loss": float, "lr": float}  # and f1 where images are held out
-CLASSICAL = ["f1", "pooled_f1", "f1_within_1px", "one_component", "ms_per_image"]
 
 
 @dataclass(frozen=True)
@@ -92,30 +91,17 @@ def _training(folder: Path, fold: str, done: dict) -> Training:
     return Training(fold, read_columns(path, HISTORY), facts)
 
 
-def classical_scores(recipe: Recipe, held_out: HeldOut) -> pd.DataFrame | None:
-    """`CLASSICAL` columns by method on the same images; None where there are none.
+def classical_scores(recipe: Recipe, held_out: HeldOut) -> pd.DataFrame:
+    """`FIGURES` of `classical_scores` by method on the same images.
 
     Of several folds the means, weighted by images; for pooled F1 too, which is therefore not
     quite that of all images together.
     """
     counts = pd.Series(held_out.folds).value_counts(sort=False)
-    tables = [_classical(recipe, fold) for fold in counts.index]
-    if any(table is None for table in tables):
-        return None
+    tables = [held_out_table(recipe, int(fold)).set_index("method") for fold in counts.index]
+    tables = [table[FIGURES] for table in tables]
     total = sum(table * n for table, n in zip(tables, counts))
     return total.loc[tables[0].index] / counts.sum()
-
-
-def _classical(recipe: Recipe, fold: str) -> pd.DataFrame | None:
-    try:
-        from canet.classical_scores import held_out_table
-    except ModuleNotFoundError:  # until then: those of the whole run
-        path = recipe.run_folder / "scores.csv"
-        methods = [name for name in METHODS if path.is_file()]
-        table = read_table(path, *CLASSICAL[:2]) if methods else pd.DataFrame()
-        table = table.reindex(index=[m for m in methods if m in table.index], columns=CLASSICAL)
-        return table if len(table) else None
-    return held_out_table(recipe, int(fold)).set_index("method").reindex(columns=CLASSICAL)
 
 
 def _singles(path: Path) -> pd.DataFrame | None:
