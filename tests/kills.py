@@ -26,7 +26,7 @@ from scripts import Script
 from canet.geometry import selection
 
 MOST_IN_A_ROW = 3  # kills before a command may end
-TIMES = {"finished_at", "trained_at", "training_s", "fitted_s", "elapsed_s"}
+TIMES = {"finished_at", "trained_at", "training_s", "fitted_s", "elapsed_s", "ms_per_image"}
 NOT_COMPARED = ("*.lock", "*tfevents*")  # empty; nothing but times and what metrics.csv holds
 SETTINGS = [
     "demo.train=15",
@@ -70,6 +70,7 @@ def stages(folder: Path) -> dict[str, tuple[str, ...]]:
         "train": ("train", *network),
         "tune_threshold": ("tune_threshold", *network),
         "make_submission": ("make_submission", *network),
+        "classical": ("baseline", "all", "--out", str(folder / "classical.csv"), *network),
         "report": ("report", *network),
         "train_geometry": ("train_geometry", *geometry),
         "submission by geometry": ("make_submission", *chosen, "--out", str(folder / "chosen")),
@@ -159,6 +160,8 @@ def content_of(path: Path) -> object:
         content = without_times(json.loads(path.read_text()))
         if path.with_name(selection.FOREST).exists():
             content.pop("sha256")  # of a zip with time stamps
+        if path.name.startswith("classical"):
+            content.pop("outputs")  # of a table with times
         return content
     if path.suffix == ".csv":
         table = pd.read_csv(path)

@@ -14,7 +14,7 @@ import optuna
 import pandas as pd
 
 from canet import pictures
-from canet.classical import METHODS
+from canet.classical import BESIDE_RUNS
 from canet.dataset import ImageFolders, list_images, read_skeleton
 from canet.files import (
     UserError,
@@ -215,7 +215,7 @@ def write_scores(run: Path, examples: Examples, likely: np.ndarray) -> None:
     made["oracle: tolerance"] = drawn(np.array(closed)[examples.f1[:, closed].argmax(1)])
     made["oracle: and mask"] = best
     made["oracle: and ties"] = [healed(p, label) for p, label in zip(best, examples.labels)]
-    for name, method in METHODS.items():
+    for name, method in BESIDE_RUNS.items():
         shapes = progress(examples.geometries, desc=name, unit="image", leave=False, delay=2)
         made[name] = [method(g.shape) for g in shapes]
     rows = []

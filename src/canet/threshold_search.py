@@ -16,7 +16,7 @@ import optuna
 import pandas as pd
 
 from canet import pictures
-from canet.classical import METHODS
+from canet.classical import BESIDE_RUNS
 from canet.dataset import ImageFolders, read_skeleton
 from canet.distance import closed, inside
 from canet.files import (
@@ -404,7 +404,7 @@ def write_scores(recipe: Recipe, images: OutOfFold, result: dict) -> dict:
         "CANet": scores_of(images, result["threshold"], chosen),
         "CANet_plain": scores_of(images, result["threshold_without_postprocessing"], plain),
     }
-    for name, method in METHODS.items():
+    for name, method in BESIDE_RUNS.items():
         shapes = progress(images.shapes, desc=name, unit="image", leave=False, delay=2)
         scores[name] = [score_image(method(x), s) for x, s in zip(shapes, images.skeletons)]
     rows = {name: summarize(figures) for name, figures in scores.items()}
