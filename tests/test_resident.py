@@ -33,7 +33,7 @@ def shifted(x: torch.Tensor, down: int, right: int) -> torch.Tensor:
     return padded[..., 20 - down : 20 - down + height, 20 - right : 20 - right + width]
 
 
-@pytest.mark.parametrize("number, element", enumerate(ELEMENTS.values()))
+@pytest.mark.parametrize("number, element", list(enumerate(ELEMENTS.values())))
 def test_moves_are_those_of_prediction_and_albumentations(samples, number, element):
     made = loader(samples, Augment(crop_px=32))
     row, corner, shift = torch.tensor([2]), torch.tensor([[7, 11]]), torch.tensor([[-6, 9]])
