@@ -333,6 +333,7 @@ class Fitting:
             self.precision,
             self.recipe.predict.batch,
             tta,
+            "held out, 8 views" if tta else None,
             vectors=vectors_of(self.recipe.input.kind),
         )
         return world.gather_rows(part, len(maps))
