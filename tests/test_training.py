@@ -1,3 +1,5 @@
+import functools
+import itertools
 import json
 import os
 import signal
@@ -11,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from canet import fitting, recipe, training
+from canet import fitting, recipe, training, training_speed
 from canet.files import REPOSITORY, UserError
 from canet.fitting import Fitting, learning_rate
 from canet.folds import folds_path, write_folds
@@ -269,3 +271,31 @@ def test_a_model_folder_loads_without_code_or_network(tiny, tiny_folds):
     (folder / "model" / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(UserError, match="damaged model"):
         load_model(folder / "model", CPU)
+
+
+def test_network_and_loss_are_compiled_together(tiny, tiny_folds):
+    """With the eager backend, which traces everything and generates nothing."""
+    train, _ = load_split(tiny, 0)
+    losses = []
+    for wanted in (False, True):
+        machine = tiny.machine.model_copy(update={"compile": wanted, "resident": True})
+        chosen = tiny.model_copy(update={"machine": machine})
+        state, fit = fitting.start(chosen, CPU), Fitting(chosen, train, None, CPU)
+        with pytest.MonkeyPatch.context() as patch:
+            eager = functools.partial(torch.compile, backend="eager", fullgraph=True)
+            patch.setattr(torch, "compile", lambda made, mode, eager=eager: eager(made))
+            model = fit.compiled(state.model).train()
+        assert ("loss_of" in vars(fit)) == wanted
+        losses.append([fit.learn(model, state, x, y) for x, y in itertools.islice(fit.loader, 2)])
+    torch.testing.assert_close(*losses)
+
+
+def test_each_row_of_the_speed_ladder_adds_to_those_before(tiny):
+    rows = [training_speed.settings_up_to(name) for name in training_speed.CHANGES]
+    assert rows[0] == training_speed.PLAIN and rows[-1]["train.batch"] == 64
+    assert rows[4]["machine.compile"] is True and rows[4]["machine.channels_last"] is True
+    samples = training_speed.generated_samples(tiny, 2)
+    narrow = training_speed.image_flop(tiny, samples, CPU)
+    model = tiny.model.model_copy(update={"encoder": "resblock8"})
+    wide = training_speed.image_flop(tiny.model_copy(update={"model": model}), samples, CPU)
+    assert 3 < wide / narrow < 4.1
