@@ -19,7 +19,7 @@ from canet.augment import EpochSampler, SkeletonDataset, random_seed
 from canet.device import autocast, loader_workers, resolve_precision
 from canet.distributed import ALONE, World
 from canet.files import UserError, shown, write_with
-from canet.input_kinds import channels_of, vectors_of
+from canet.input_kinds import channels_of, is_solid, shown_channel, vectors_of
 from canet.losses import SkeletonLoss
 from canet.metrics import best_threshold
 from canet.network import SkeletonModel, build_network, width_of
@@ -29,6 +29,7 @@ from canet.relabel import Relabeller
 from canet.resident import ResidentLoader
 from canet.samples import Samples
 from canet.stage import progress
+from canet.tasks import task_channels, tasks_of
 
 # what a checkpoint tells of the progress, in the types that it was saved with
 PROGRESS = {"epoch": int, "step": int, "losses": list, "elapsed_s": float, "history": list}
@@ -123,7 +124,8 @@ def build_model(recipe: Recipe) -> SkeletonModel:
         UserError: there is no such encoder, or it does not fit.
     """
     torch.manual_seed(recipe.train.seed)
-    return build_network(recipe.model, channels_of(recipe.input.kind))
+    classes = 1 + task_channels(recipe.loss)
+    return build_network(recipe.model, channels_of(recipe.input.kind), classes)
 
 
 def build_adversary(recipe: Recipe, device: torch.device) -> Adversary | None:
@@ -200,6 +202,7 @@ class Fitting:
     teacher: nn.Module | None = None
     loss: SkeletonLoss = field(init=False)
     precision: str = field(init=False)
+    shown: int = field(init=False)  # the channel that is above 0 inside the shape
     sampler: EpochSampler = field(init=False)
     loader: DataLoader | ResidentLoader = field(init=False)
 
@@ -218,6 +221,12 @@ class Fitting:
                 f"loss.adversarial={r.loss.adversarial:g} trains in one process, not in {size}; "
                 f"start without torchrun, or set loss.adversarial=0"
             )
+        if "contour" in tasks_of(r.loss) and not is_solid(r.input.kind):
+            raise UserError(
+                f"loss.contour={r.loss.contour:g} needs an input that shows the shape, found "
+                f"input.kind={r.input.kind}; add +shape to it, or set loss.contour=0"
+            )
+        self.shown = shown_channel(r.input.kind)
         self.sampler = EpochSampler(len(self.train), r.train.batch, r.train.seed, rank, size)
         self.loader = self._loader(r.train.batch // size)
         if self.device.type == "cuda":
@@ -264,7 +273,8 @@ class Fitting:
             outputs = model(x, auxiliary=True)
         gather = self.world.gather
         logits = [gather(o.float()) for o in outputs]
-        return self.loss(logits, gather(self.target(x, y))), logits[0]
+        inside = gather((x[:, self.shown : self.shown + 1] > 0).float())
+        return self.loss(logits, gather(self.target(x, y)), inside), logits[0][:, :1]
 
     @torch.no_grad()
     def target(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -272,7 +282,7 @@ class Fitting:
         if self.teacher is None:
             return y
         with autocast(self.precision, self.device):
-            seen = self.teacher(x)
+            seen = self.teacher(x)[:, :1]
         return torch.lerp(y, seen.float().sigmoid(), self.recipe.distill.share)
 
     def learn(self, model: nn.Module, state: State, x: torch.Tensor, y: torch.Tensor):

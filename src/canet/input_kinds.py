@@ -73,6 +73,11 @@ def vectors_of(kind: str) -> tuple[int, ...]:
     return tuple(k for name, k in _first_channels(kind).items() if PLANES[name].is_vector)
 
 
+def is_solid(kind: str) -> bool:
+    """Whether a plane of the kind is above 0 all over the shape."""
+    return any(PLANES[name].is_solid for name in parts_of(kind))
+
+
 def shown_channel(kind: str) -> int:
     """The channel that stands for the shape in pictures: the last of the first two solid ones.
 

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, logsigmoid
 
 from canet.recipe import Loss
+from canet.tasks import task_loss, tasks_of
 
 DICE_EPSILON = 1.0
 
@@ -49,7 +50,8 @@ class SkeletonLoss(nn.Module):
     1 − (2Σyp + 1)/(Σy + Σp + 1) over the batch (the paper's equation (1) prints its ε inside the
     factor 2; this is the usual form).
     Labels of coarser heads are area averages, so they are soft; those of full-size heads (side
-    outputs) are the labels themselves.
+    outputs) are the labels themselves. What is asked beside the skeleton (`tasks`) is asked of the
+    finest head alone.
 
     Args:
         settings: the recipe's `loss` section; `scale_weights` weight the heads, fine to coarse,
@@ -80,16 +82,26 @@ class SkeletonLoss(nn.Module):
         wrong = s.positive_weight * target * (1 - p) + s.negative_weight * (1 - target) * p
         return wrong.mean()
 
-    def forward(self, outputs: Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self,
+        outputs: Sequence[torch.Tensor],
+        target: torch.Tensor,
+        inside: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Total loss, computed in float32 whatever the outputs are.
 
         Args:
-            outputs: logits (B, 1, H/s, W/s), fine to coarse.
+            outputs: logits (B, 1 + task channels, H/s, W/s), fine to coarse.
             target: (B, 1, H, W) in 0..1.
+            inside: the shapes, (B, 1, H, W) of 0 and 1; only tasks need them.
         """
         target = target.float()
         total = target.new_zeros(())
         for logits, weight in zip(outputs, self.settings.scale_weights):
             scaled = adaptive_avg_pool2d(target, logits.shape[-2:])  # (B, 1, H/s, W/s)
-            total = total + weight * self.at_one_scale(logits.float(), scaled)
+            total = total + weight * self.at_one_scale(logits[:, :1].float(), scaled)
+        if tasks_of(self.settings):
+            skeleton, answers = (target > 0.5).float(), outputs[0][:, 1:]
+            compare = self.at_one_scale
+            total = total + task_loss(answers, skeleton, inside, self.settings, compare)
         return total

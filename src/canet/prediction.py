@@ -46,7 +46,7 @@ def probabilities(
         for turns, flip in chosen:
             view = to_view(x, turns, flip, vectors).contiguous(memory_format=torch.channels_last)
             with autocast(precision, x.device):
-                logits = model(view)
+                logits = model(view)[:, :1]  # behind them, what training asked besides
             total = total + from_view(logits.float().sigmoid(), turns, flip)
     return total / (len(models) * len(chosen))
 

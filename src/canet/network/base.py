@@ -52,8 +52,8 @@ class SkeletonModel(SegmentationModel):
             auxiliary: also return the coarser heads.
 
         Returns:
-            (B, classes, H, W), or with `auxiliary` a list of it and the logits at 1/2, 1/4, 1/8 …
-            of the size, as many as the architecture has.
+            (B, classes, H, W), the first of which is the skeleton, or with `auxiliary` a list of it
+            and the logits at 1/2, 1/4, 1/8 … of the size, as many as the architecture has.
 
         Raises:
             RuntimeError: H or W is not divisible; the message names the size to pad to.

@@ -17,7 +17,7 @@ from canet.recipe import Model
 CLASSES = {c.__name__: c for c in (CANet, PanichevUNet, NguyenUNet, SideOutputs, Pix2Pix)}
 
 
-def build_network(settings: Model, in_channels: int) -> SkeletonModel:
+def build_network(settings: Model, in_channels: int, classes: int = 1) -> SkeletonModel:
     """The network that a recipe names, with fresh weights.
 
     `unet` is CANet with one double convolution a stage and no attention, so that the rows of the
@@ -28,11 +28,13 @@ def build_network(settings: Model, in_channels: int) -> SkeletonModel:
         settings: the recipe's `model` section; `block`, `blocks`, `attention_stages` and
             `reduction` are read where the architecture has a choice.
         in_channels: of the input.
+        classes: of the output, the first of which is the skeleton.
 
     Raises:
         UserError: there is no such encoder, or it does not fit the architecture.
     """
-    s, common = settings, {"encoder_name": settings.encoder, "in_channels": in_channels}
+    s = settings
+    common = {"encoder_name": s.encoder, "in_channels": in_channels, "classes": classes}
     try:
         match s.architecture:
             case "canet":
