@@ -228,6 +228,29 @@ def test_a_student_learns_from_a_teacher_of_the_same_images(tiny, tiny_folds, ov
         train_fold(recipe.load("demo", other), 0)
 
 
+def test_a_training_begins_with_the_weights_of_another(tiny, tiny_folds, overrides, tmp_path):
+    tuned = [*overrides, "name=later", "train.start_from=tiny", "train.lr=1e-12"]
+    with pytest.raises(UserError, match="start_from=tiny is not trained"):
+        train_fold(recipe.load("demo", tuned), 0)
+    first = train_fold(tiny, 0)
+    folder = train_fold(recipe.load("demo", [*tuned, "train.ema_decay=null"]), 0)
+    before, after = (load_model(f / "model", CPU).network for f in (first, folder))
+    for a, b in zip(before.parameters(), after.parameters()):
+        torch.testing.assert_close(a, b)
+    with pytest.raises(UserError, match="another network"):
+        train_fold(recipe.load("demo", [*tuned, "model.blocks=3"]), 0)
+    with pytest.raises(UserError, match="asked other things"):
+        train_fold(recipe.load("demo", [*tuned, "loss.points=0.5"]), 0)
+
+
+def test_a_training_does_not_begin_with_weights_that_know_its_held_out_images(
+    tiny, tiny_folds, overrides
+):
+    train_fold(tiny, "all")
+    with pytest.raises(UserError, match="of the images held out here, such as"):
+        train_fold(recipe.load("demo", [*overrides, "name=later", "train.start_from=tiny"]), 0)
+
+
 def test_the_target_is_a_mixture_of_label_and_teacher(tiny, tiny_folds):
     train, _ = load_split(tiny, 0)
     teacher = torch.nn.Conv2d(1, 1, 1)

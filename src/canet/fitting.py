@@ -153,9 +153,14 @@ def build_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
     )
 
 
-def start(recipe: Recipe, device: torch.device) -> State:
-    """Fresh weights on the device, with optimizer and moving average."""
-    model = build_model(recipe).to(device, memory_format=memory_format(recipe.machine))
+def start(
+    recipe: Recipe, device: torch.device, weights: dict[str, torch.Tensor] | None = None
+) -> State:
+    """Fresh weights, or the given ones, on the device, with optimizer and moving average."""
+    model = build_model(recipe)
+    if weights:
+        model.load_state_dict(weights)
+    model = model.to(device, memory_format=memory_format(recipe.machine))
     weighted = len(recipe.loss.scale_weights)
     for head in model.auxiliary_heads[max(weighted - 1, 0) :]:
         head.requires_grad_(False)  # counts nothing; processes must not wait for its gradient

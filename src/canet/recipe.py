@@ -51,6 +51,7 @@ ADDED = {
     "distill": {"teacher": None, "share": 0.5},
     "model": {"architecture": "canet", "block": "residual"},
     "loss": {"l1": 0.0, "adversarial": 0.0, "points": 0.0, "contour": 0.0, "offset": 0.0},
+    "train": {"start_from": None},
     "augment": {"relabel": 0.0, "scale": 1.25, "native_epochs": 0},
 }
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -208,6 +209,9 @@ class Train(Section):
     precision: Literal["float32", "bfloat16", "auto"] = "auto"
     evaluate_every: Count = 5
     seed: Seed = 0
+    start_from: str | None = Field(
+        None, description="a run with this fold (or all of other images) trained; null: afresh"
+    )
 
 
 class LossSearch(Section):

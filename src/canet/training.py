@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from canet import pictures
@@ -19,7 +18,6 @@ from canet.dataset import ImageFolders
 from canet.device import describe
 from canet.distributed import World, join
 from canet.files import (
-    REPOSITORY,
     Stopped,
     UserError,
     digest_of,
@@ -35,12 +33,13 @@ from canet.fitting import Fitting, State, Watch, start
 from canet.folds import folds_path, require_folds
 from canet.input_kinds import shown_channel
 from canet.metrics import best_threshold
-from canet.model_folder import load_model, save_model
+from canet.model_folder import save_model
+from canet.prior_runs import DONE, load_start, load_teacher, prior_outputs
 from canet.recipe import Loss, Recipe, check
 from canet.samples import Samples, load_split
 from canet.stage import commit, versions
 
-CHECKPOINT, DONE, WEIGHTS = "checkpoint.pt", "done.json", "model/model.safetensors"
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "model/model.safetensors"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SAME_REQUEST_S = 1.0  # a terminal and torchrun both pass on one Ctrl-C
 TRAINING_SECTIONS = ("input", "model", "loss", "distill", "augment", "train", "folds")
@@ -76,7 +75,7 @@ def with_tuned_loss(recipe: Recipe, fold: int | str) -> Recipe:
 
 
 def identity_of(recipe: Recipe, fold: int | str) -> str:
-    """A digest of all that a training depends on: recipe, fold, images, folds, teacher."""
+    """A digest of all that a training depends on: recipe, fold, images, folds, earlier runs."""
     folders = ImageFolders(recipe.data_root, recipe.data)
     extra = [digest_of_files(data.training_files()) for data in folders.extra]
     settings = recipe.settings(*TRAINING_SECTIONS)
@@ -89,46 +88,7 @@ def identity_of(recipe: Recipe, fold: int | str) -> str:
     }
     if extra:
         parts["extra"] = extra
-    if recipe.distill.teacher:
-        teacher = read_json(teacher_folder(recipe, fold) / DONE, outputs=dict)
-        parts["teacher"] = teacher and teacher["outputs"]
-    return digest_of(parts)
-
-
-def teacher_folder(recipe: Recipe, fold: int | str) -> Path:
-    """Where the recipe's teacher was trained on the same images."""
-    return REPOSITORY / recipe.machine.runs / recipe.distill.teacher / f"fold-{fold}"
-
-
-def load_teacher(
-    recipe: Recipe, fold: int | str, train: Samples, device: torch.device
-) -> nn.Module | None:
-    """The network to learn from; None where the recipe names none.
-
-    Raises:
-        UserError: it is not trained, sees another input, or saw other images: it must not know
-            the held-out ones.
-    """
-    if not recipe.distill.teacher:
-        return None
-    folder = teacher_folder(recipe, fold)
-    if not (folder / DONE).is_file():
-        raise UserError(
-            f"{shown(folder)}: distill.teacher={recipe.distill.teacher} is not trained; run "
-            f"src/train.py --recipe {recipe.distill.teacher} --fold {fold} first"
-        )
-    teacher = load_model(folder / "model", device)
-    if teacher.facts.get("trained_on") != digest_of(train.names):
-        raise UserError(
-            f"{shown(folder)}: the teacher was trained on other images; train both with the same "
-            f"folds and data, or set distill.teacher=null"
-        )
-    if teacher.recipe.input != recipe.input:
-        raise UserError(
-            f"{shown(folder)}: the teacher's input is {teacher.recipe.input.kind}, this recipe's "
-            f"{recipe.input.kind}; both need the same input section"
-        )
-    return teacher.network.requires_grad_(False)
+    return digest_of(parts | prior_outputs(recipe, fold))
 
 
 class Recorder(Watch):
@@ -252,7 +212,7 @@ def _train(
     with world.first_alone():  # it may build the cache
         train, held_out = load_split(recipe, fold)
     teacher = load_teacher(recipe, fold, train, device)
-    state = start(recipe, device)
+    state = start(recipe, device, load_start(recipe, fold, held_out, device))
     fitting = Fitting(recipe, train, held_out, device, world, teacher)
     resumed = _continue(state, folder, identity, fold, force, world, device)
     parameters = sum(p.numel() for p in state.model.parameters()) / 1e6
