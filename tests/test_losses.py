@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from canet.losses import SkeletonLoss, weighted_focal_loss
+from canet.losses import SkeletonLoss, cldice_loss, soft_skeleton, weighted_focal_loss
 from canet.recipe import Loss
 
 
@@ -68,3 +68,29 @@ def test_total_is_float32_under_half_precision():
     y = torch.ones(1, 1, 4, 4)
     total = SkeletonLoss(Loss())([torch.zeros(1, 1, 4, 4, dtype=torch.bfloat16)], y)
     assert total.dtype == torch.float32
+
+
+def test_soft_skeleton_of_thin_lines_is_themselves_and_of_a_bar_its_middle():
+    line = torch.zeros(1, 1, 24, 24)
+    line[..., 12, 4:20] = 1
+    assert torch.equal(soft_skeleton(line), line)
+    bar = torch.zeros(1, 1, 24, 24)
+    bar[..., 10:15, 4:20] = 1
+    thinned = soft_skeleton(bar)
+    assert thinned[..., 12, 8:16].eq(1).all() and not thinned[..., [10, 14], 8:16].any()
+
+
+def test_cldice_minds_a_gap_more_than_dice_does():
+    y = torch.zeros(1, 1, 24, 24)
+    y[..., 12, 2:22] = 1
+    sure = 20 * y - 10
+    assert cldice_loss(sure, y).item() == pytest.approx(0, abs=1e-2)
+    gap, fat = sure.clone(), sure.clone()
+    gap[..., 12, 8:14] = -10  # 6 of 20 pixels missing
+    fat[..., [11, 13], 8:14] = 10  # 12 too many, around the line
+    assert cldice_loss(gap, y) > 5 * cldice_loss(fat, y)
+    weighted = Loss(dice=0, focal=0, cldice=0.5, scale_weights=[1])
+    assert SkeletonLoss(weighted)([gap], y) == 0.5 * cldice_loss(gap, y)
+    gap.requires_grad_()
+    cldice_loss(gap, y).backward()
+    assert gap.grad[..., 12, 8:14].lt(0).all()  # the gap wants to be filled

@@ -1,16 +1,17 @@
-"""The loss: λ_dice·Dice + λ_focal·weighted focal + λ_l1·L1, at the output and every other head."""
+"""The loss: λ_dice·Dice + λ_focal·weighted focal and more, at the output and every other head."""
 
 from collections.abc import Sequence
 
 import torch
 from segmentation_models_pytorch.losses import DiceLoss
 from torch import nn
-from torch.nn.functional import adaptive_avg_pool2d, logsigmoid
+from torch.nn.functional import adaptive_avg_pool2d, logsigmoid, max_pool2d
 
 from canet.recipe import Loss
 from canet.tasks import task_loss, tasks_of
 
 DICE_EPSILON = 1.0
+CLDICE_STEPS = 3  # erosions: the widest line that is thinned, in px on either side
 
 
 def weighted_focal_loss(
@@ -43,10 +44,51 @@ def weighted_focal_loss(
     return -(positive_weight * positive + negative_weight * negative).mean()
 
 
+def soft_skeleton(p: torch.Tensor, steps: int = CLDICE_STEPS) -> torch.Tensor:
+    """What is left of probabilities after thinning: (B, 1, H, W) in 0..1 → the same.
+
+    The sum of what opening takes away, eroded step by step, with pooling in place of sets.
+
+    Source: Shit et al., "clDice – a novel topology-preserving loss function", 2021, algorithm 1.
+    """
+
+    def eroded(x: torch.Tensor) -> torch.Tensor:
+        upright = -max_pool2d(-x, (3, 1), 1, (1, 0))
+        return torch.minimum(upright, -max_pool2d(-x, (1, 3), 1, (0, 1)))
+
+    def ridge(x: torch.Tensor) -> torch.Tensor:
+        return (x - max_pool2d(eroded(x), 3, 1, 1)).relu()
+
+    skeleton = ridge(p)
+    for _ in range(steps):
+        p = eroded(p)
+        skeleton = skeleton + (1 - skeleton) * ridge(p)
+    return skeleton
+
+
+def cldice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """1 − clDice: how much of each soft skeleton lies on the other's lines, harmonic mean.
+
+    Args:
+        logits: (B, 1, H, W).
+        target: (B, 1, H, W) in 0..1; a line one pixel wide is its own skeleton.
+
+    Returns:
+        scalar, 0 to 1.
+
+    Source: ibid., section 3.
+    """
+    p = logits.sigmoid()
+    drawn, wanted = soft_skeleton(p), soft_skeleton(target)
+    precision = ((drawn * target).sum() + 1) / (drawn.sum() + 1)
+    recall = ((wanted * p).sum() + 1) / (wanted.sum() + 1)
+    return 1 - 2 * precision * recall / (precision + recall)
+
+
 class SkeletonLoss(nn.Module):
     """The paper's total loss (3) with its auxiliary terms.
 
-    At every scale λ_dice·Dice + λ_focal·focal, and for pix2pix + λ_l1·L1; Dice is
+    At every scale λ_dice·Dice + λ_focal·focal, where asked for + λ_l1·L1 + λ_cldice·clDice; Dice is
     1 − (2Σyp + 1)/(Σy + Σp + 1) over the batch (the paper's equation (1) prints its ε inside the
     factor 2; this is the usual form).
     Labels of coarser heads are area averages, so they are soft; those of full-size heads (side
@@ -71,7 +113,11 @@ class SkeletonLoss(nn.Module):
         s = self.settings
         focal = weighted_focal_loss(logits, target, s.positive_weight, s.negative_weight, s.gamma)
         loss = s.dice * self.dice(logits, target) + s.focal * focal
-        return loss + s.l1 * self.l1(logits, target) if s.l1 else loss
+        if s.l1:
+            loss = loss + s.l1 * self.l1(logits, target)
+        if s.cldice:
+            loss = loss + s.cldice * cldice_loss(logits, target)
+        return loss
 
     def l1(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Mean over pixels of W_pos·y·(1 − p) + W_neg·(1 − y)·p; |y − p| where both weights are 1.

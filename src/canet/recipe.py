@@ -50,7 +50,14 @@ ADDED = {
     "input": {"mask": "any"},
     "distill": {"teacher": None, "share": 0.5},
     "model": {"architecture": "canet", "block": "residual"},
-    "loss": {"l1": 0.0, "adversarial": 0.0, "points": 0.0, "contour": 0.0, "offset": 0.0},
+    "loss": {
+        "l1": 0.0,
+        "adversarial": 0.0,
+        "cldice": 0.0,
+        "points": 0.0,
+        "contour": 0.0,
+        "offset": 0.0,
+    },
     "train": {"start_from": None},
     "augment": {"relabel": 0.0, "scale": 1.25, "native_epochs": 0},
 }
@@ -167,6 +174,7 @@ class Loss(Section):
     )
     l1: NotNegative = Field(0.0, description="of the probabilities' absolute error (pix2pix)")
     adversarial: NotNegative = Field(0.0, description="of passing for a label (pix2pix)")
+    cldice: NotNegative = Field(0.0, description="of unbroken lines (soft clDice)")
     points: NotNegative = Field(0.0, description="of also telling ends and junctions, see `tasks`")
     contour: NotNegative = Field(0.0, description="of also telling the shape's outline")
     offset: NotNegative = Field(0.0, description="of also telling the way to the skeleton")
