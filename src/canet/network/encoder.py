@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection
-from contextlib import nullcontext
 
 import torch
 from segmentation_models_pytorch.encoders import encoders
@@ -22,9 +21,6 @@ class ResBlockEncoder(nn.Module, EncoderMixin):
     (B, in_channels, H, W) → features of `width`, 2·, 4·, 8· and 16·`width` channels at 1, 1/2,
     1/4, 1/8 and 1/16 of the size. Unlike most smp encoders the first feature is a real one at
     full size, so five stages are depth 4 in smp's count.
-
-    The first block computes in float32 under autocast too: bfloat16 tells 40 px from 40.25 and
-    nothing between, and where a thick shape has its axis is decided by less.
 
     Args:
         width: channels of the first stage; the paper's U-Net has 64.
@@ -75,11 +71,9 @@ class ResBlockEncoder(nn.Module, EncoderMixin):
         return {2**i: [stage] for i, stage in enumerate(self.stages)}
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        first, features = self.stages[0], []
-        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
-            x = first[0](x.float())
+        features = []
         for i, (stage, attend) in enumerate(zip(self.stages, self.attention)):
-            x = attend(stage(self.pool(x)) if i else first[1:](x))
+            x = attend(stage(self.pool(x) if i else x))
             features.append(x)
         return features
 
