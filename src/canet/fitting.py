@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from canet.adversarial import Adversary
 from canet.augment import EpochSampler, SkeletonDataset, random_seed
+from canet.cascade import drawn_before
 from canet.device import autocast, loader_workers, resolve_precision
 from canet.distributed import ALONE, World
 from canet.files import UserError, shown, write_with
@@ -271,11 +272,11 @@ class Fitting:
         )
 
     def loss_of(
-        self, model: nn.Module, x: torch.Tensor, y: torch.Tensor
+        self, model: nn.Module, x: torch.Tensor, y: torch.Tensor, drawn: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss and logits of a batch on the device; over several processes of all their images."""
         with autocast(self.precision, self.device):
-            outputs = model(x, auxiliary=True)
+            outputs = model(x, auxiliary=True, drawn=drawn)
         gather = self.world.gather
         logits = [gather(o.float()) for o in outputs]
         inside = gather((x[:, self.shown : self.shown + 1] > 0).float())
@@ -298,7 +299,11 @@ class Fitting:
         layout = memory_format(self.recipe.machine)
         x = x.to(self.device, memory_format=layout, non_blocking=True)
         y = y.to(self.device, non_blocking=True)
-        loss, logits = self.loss_of(model, x, y)
+        drawn = None
+        if state.model.rounds > 1:
+            with autocast(self.precision, self.device):
+                drawn = drawn_before(state.model, x)
+        loss, logits = self.loss_of(model, x, y, drawn)
         if state.adversary:
             loss = loss + self.recipe.loss.adversarial * state.adversary.against(x, logits, y)
         state.optimizer.zero_grad(set_to_none=True)

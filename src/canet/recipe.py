@@ -49,7 +49,7 @@ NOT_THE_TRAINING = (
 ADDED = {
     "input": {"mask": "any"},
     "distill": {"teacher": None, "share": 0.5},
-    "model": {"architecture": "canet", "block": "residual"},
+    "model": {"architecture": "canet", "block": "residual", "rounds": 1},
     "loss": {
         "l1": 0.0,
         "adversarial": 0.0,
@@ -139,7 +139,7 @@ class Input(Section):
 
 
 class Model(Section):
-    """The network, see `canet.network`; the last four keys are for architectures with a choice."""
+    """The network, see `canet.network`; the last five keys are for architectures with a choice."""
 
     architecture: Literal[
         "canet", "unet", "panichev_unet", "nguyen_unet", "side_outputs", "pix2pix"
@@ -151,6 +151,9 @@ class Model(Section):
     attention_stages: list[Annotated[int, Field(ge=1, le=5)]] = [3, 4, 5]
     blocks: int = Field(3, ge=1, le=100, description="of a stage")
     reduction: Count = 16
+    rounds: int = Field(
+        1, ge=1, le=10, description="how often it looks; from the second on at its drawing too"
+    )
 
     @field_validator("encoder")
     @classmethod

@@ -18,7 +18,13 @@ class SkeletonModel(SegmentationModel):
 
     Subclasses set `encoder` and `decoder`, then call `complete`. `auxiliary_heads` are those
     that nothing but their loss needs: where the loss does not weight them, they are not trained.
+
+    Attributes:
+        rounds: how often the network looks; from the second time on it also sees, as a further
+            channel of its encoder, what it drew before (`cascade`).
     """
+
+    rounds = 1
 
     def complete(self, name: str, heads: Sequence[nn.Module], own_encoder: bool) -> None:
         """Add the heads, finest first, and initialise all that has no weights from elsewhere.
@@ -43,13 +49,15 @@ class SkeletonModel(SegmentationModel):
             begin_at_prior(head)
 
     def forward(
-        self, x: torch.Tensor, auxiliary: bool = False
+        self, x: torch.Tensor, auxiliary: bool = False, drawn: torch.Tensor | None = None
     ) -> torch.Tensor | list[torch.Tensor]:
         """Logits of the skeleton.
 
         Args:
             x: (B, in_channels, H, W); H and W divisible by the encoder's output stride.
             auxiliary: also return the coarser heads.
+            drawn: what an earlier round drew, (B, 1, H, W) of 0 to 1, for networks of several
+                rounds; None goes through all of them from nothing.
 
         Returns:
             (B, classes, H, W), the first of which is the skeleton, or with `auxiliary` a list of it
@@ -60,6 +68,12 @@ class SkeletonModel(SegmentationModel):
         """
         if not torch.compiler.is_compiling():
             self.check_input_shape(x)
+        if self.rounds > 1:
+            if drawn is None:
+                drawn = torch.zeros_like(x[:, :1])
+                for _ in range(self.rounds - 1):
+                    drawn = self(x, drawn=drawn)[:, :1].sigmoid()
+            x = torch.cat([x, drawn.to(x.dtype)], dim=1)
         *coarse, finest = self.decoder(self.encoder(x))
         logits = self.segmentation_head(finest)
         if not auxiliary:

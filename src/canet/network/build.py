@@ -39,7 +39,7 @@ def build_network(settings: Model, in_channels: int, classes: int = 1) -> Skelet
         match s.architecture:
             case "canet":
                 own = {"attention_stages": s.attention_stages, "reduction": s.reduction}
-                return CANet(block=s.block, blocks=s.blocks, **own, **common)
+                return CANet(block=s.block, blocks=s.blocks, rounds=s.rounds, **own, **common)
             case "unet":
                 return CANet(block="double", blocks=1, attention_stages=[], **common)
             case "panichev_unet":

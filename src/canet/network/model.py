@@ -37,6 +37,7 @@ class CANet(SkeletonModel):
         in_channels: of the input.
         classes: of the output.
         block: `residual`, or `double` for U-Net's two convolutions.
+        rounds: how often it looks; more than once, it sees its own drawing too.
 
     Source: paper, sections 3.1 and 3.3.
     """
@@ -54,8 +55,10 @@ class CANet(SkeletonModel):
         in_channels: int = 1,
         classes: int = 1,
         block: str = "residual",
+        rounds: int = 1,
     ):
         super().__init__()
+        self.rounds = rounds
         register_resblock_encoder(
             encoder_name,
             blocks=blocks,
@@ -67,7 +70,10 @@ class CANet(SkeletonModel):
         depth = encoder_depth or (STAGES - 1 if width else 5)
         channels = list(decoder_channels or ((width or 64) * 2**i for i in range(depth)))
         self.encoder = get_encoder(
-            encoder_name, in_channels=in_channels, depth=depth, weights=encoder_weights
+            encoder_name,
+            in_channels=in_channels + (rounds > 1),
+            depth=depth,
+            weights=encoder_weights,
         )
         self.decoder = CANetDecoder(
             self.encoder.out_channels, channels, attention_stages, blocks, reduction, block

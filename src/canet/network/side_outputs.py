@@ -79,7 +79,7 @@ class SideOutputs(SkeletonModel):
                 fusion.weight[k, k::classes] = 1 / len(channels)
 
     def forward(
-        self, x: torch.Tensor, auxiliary: bool = False
+        self, x: torch.Tensor, auxiliary: bool = False, drawn: torch.Tensor | None = None
     ) -> torch.Tensor | list[torch.Tensor]:
         """As every architecture's, with the stages' outputs at full size behind the fused one."""
         if not torch.compiler.is_compiling():
