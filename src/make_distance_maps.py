@@ -3,8 +3,10 @@
 reads   the shapes of the data set and of data.extra
 writes  cache/maps/DATASET/FOLDER/KIND.npy with a checksum beside it
 
-Kinds (input.kind) are planes joined by +. From shape > 0: shape, distance, repaired_distance (holes
-up to input.max_hole_px filled first), soft_distance, edge. From its compact skeletons: candidates
+Kinds (input.kind) are planes joined by +. grey is the image; from the mask that input.mask names:
+shape, distance, repaired_distance (holes up to input.max_hole_px filled first), soft_distance and
+edge.
+From its compact skeletons: candidates
 (drawn at the tolerances 1.05, 2 and 3), raw_candidates (of the other mask: 1.05, 2), salience,
 radius, offset (where the skeleton is, seen from each pixel).
 

@@ -6,7 +6,7 @@ from canet.input_kinds import channels_of
 from canet.inputs import input_map
 from canet.recipe import Input
 
-EXACT = ["shape", "distance", "repaired_distance", "soft_distance", "shape+distance+edge"]
+EXACT = ["shape", "grey", "distance", "repaired_distance", "soft_distance", "shape+distance+edge"]
 
 
 def blob(seed: int = 0) -> np.ndarray:
@@ -27,6 +27,16 @@ def test_distance_by_hand():
     found = distance.distance_map(mask)
     assert found[:3].tolist() == expected
     assert found.dtype == np.float32
+
+
+def test_grey_is_the_image_and_shape_its_mask():
+    image = blob()
+    grey, any_, label = (
+        input_map(image, Input(kind="grey"))[0],
+        *(input_map(image, Input(kind="shape", mask=mask))[0] for mask in ("any", "label")),
+    )
+    np.testing.assert_allclose(grey * 255, image, rtol=1e-6)
+    assert np.array_equal(any_ > 0, image > 0) and not np.array_equal(any_, label)
 
 
 def test_beyond_the_image_is_background():

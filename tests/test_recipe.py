@@ -45,7 +45,7 @@ def test_input_kinds_combine_freely():
     ("kind", "message"),
     [
         ("shape+ofset", "no plane 'ofset', did you mean offset"),
-        ("xyz", "no plane 'xyz'; join any of shape, distance, .* offset by +"),
+        ("xyz", "no plane 'xyz'; join any of shape, grey, .* offset by +"),
         ("shape+", "no plane ''"),
         ("shape+edge+shape", "shape is there twice"),
         ("[shape]", "valid string"),

@@ -25,6 +25,7 @@ class Plane:
 
 PLANES = {
     "shape": Plane(is_solid=True),
+    "grey": Plane(is_solid=True),
     "distance": Plane(is_solid=True),
     "repaired_distance": Plane(is_solid=True),
     "soft_distance": Plane(is_solid=True),

@@ -42,6 +42,7 @@ def body(geometry: ShapeGeometry, settings: Input) -> np.ndarray:
 # Each: geometry, settings → (H, W) or (channels, H, W).
 COMPUTE = {
     "shape": lambda g, settings: body(g, settings),
+    "grey": lambda g, _: g.shape / 255,
     "distance": lambda g, settings: distance_map(body(g, settings)) / SCALE_PX,
     "repaired_distance": lambda g, settings: (
         distance_map(fill_holes(body(g, settings), settings.max_hole_px)) / SCALE_PX
