@@ -11,7 +11,7 @@ is judged by forests that have not seen it.
 examples:
   python src/train_geometry.py --recipe geometry
   python src/train_geometry.py --recipe geometry --set folds.scheme=grouped
-  python src/train_geometry.py --recipe geometry --set selection.class_names=true
+  python src/train_geometry.py --recipe geometry --set selection.series=true
 """
 
 from canet import stage

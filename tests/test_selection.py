@@ -21,6 +21,7 @@ from canet.geometry.candidates import (
     plain_skeleton,
 )
 from canet.geometry.features import features_of
+from canet.geometry.series import Series
 from canet.metrics import component_count, f1_score
 from canet.recipe import Selection, load
 from canet.selection_training import healed, load_examples, out_of_fold, train_selection
@@ -96,13 +97,54 @@ def test_the_forest_learns_which_candidate(learned):
     assert taken > f1[~train].mean(0).max()  # better than any single candidate
 
 
-def test_class_names_are_looked_at_only_when_asked(learned):
+def test_neighbours_in_a_series_vote_and_nobody_for_himself():
+    series = Series(["dog-1.png", "dog-2.png", "dog-9.png", "cat-3.png"], [0, 1, 1, 2])
+    votes = series.votes(["dog-1.png", "dog-3.png", "cat-3.png", "new-1.png", "dog.png"])
+    whole_class = votes[[f"series inf {c.name}" for c in CANDIDATES]].to_numpy()
+    assert whole_class.tolist() == [
+        [0, 2, 0, 0, 0],  # itself not
+        [1, 2, 0, 0, 0],
+        [0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0],
+        [1, 2, 0, 0, 0],  # no number, still a dog
+    ]
+    near = votes[[f"series 1 {c.name}" for c in CANDIDATES]].to_numpy()[1]
+    assert near[:2] == pytest.approx([np.exp(-2), np.exp(-1) + np.exp(-6)])
+
+
+def test_series_are_looked_at_only_when_asked(learned, tmp_path):
     shapes, _, f1, table = learned
-    blind = selection.fit(table, list(shapes), f1, Selection(trees=5))
-    told = selection.fit(table, list(shapes), f1, Selection(trees=5, class_names=True))
-    assert not any(c.startswith("class ") for c in blind.columns)
-    assert {"class ragged", "class smooth"} <= set(told.columns)
+    names = list(shapes)
+    blind = selection.fit(table, names, f1, Selection(trees=5))
+    told = selection.fit(table, names, f1, Selection(trees=5, series=True))
+    assert not any(c.startswith("series ") for c in blind.columns) and blind.series is None
+    assert len(told.columns) == len(blind.columns) + 3 * len(CANDIDATES)
     assert told.probabilities(table[:1], ["unknown-1.png"]).shape == (1, len(CANDIDATES))
+    facts = {"f1_cross_fitted": 0.5, "settings": {}, "commit": "", "finished_at": ""}
+    selection.save(told, tmp_path / "s", facts | {"recipe": load("geometry").stored()})
+    again, facts = selection.load(tmp_path / "s")
+    assert (again.probabilities(table, names) == told.probabilities(table, names)).all()
+    for damage in (None, {"names": names, "candidates": [9] * len(names)}, {"names": 3}, "x"):
+        write_json(tmp_path / "s" / selection.CONFIG, facts | {"series": damage})
+        with pytest.raises(UserError, match="its series is damaged"):
+            selection.load(tmp_path / "s")
+
+
+def test_a_series_that_decides_alone_is_learned(learned):
+    """Alike shapes, of which the first half of the numbers has another tolerance."""
+    names = [f"{kind}-{k}.png" for kind in ("a", "b", "c") for k in range(1, 21)]
+    geometry = ShapeGeometry(blob(0, noisy=True))
+    table = pd.concat([selection.describe([geometry])] * len(names), ignore_index=True)
+    f1 = np.zeros((len(names), len(CANDIDATES)))
+    f1[np.arange(len(names)), [0 if int(n[2:-4]) <= 10 else 2 for n in names]] = 1
+    held = np.arange(len(names)) % 5 == 0
+    for series in (True, False):
+        chosen = selection.fit(
+            table[~held], np.array(names)[~held], f1[~held], Selection(trees=20, series=series)
+        )
+        likely = chosen.probabilities(table[held], np.array(names)[held])
+        right = f1[held][np.arange(held.sum()), likely.argmax(1)].mean()
+        assert (right > 0.8) == series
 
 
 def test_a_stored_forest_decides_alike_and_cannot_run_code(learned, tmp_path):

@@ -274,7 +274,9 @@ class Selection(Section):
     criterion: Literal["gini", "entropy"] = "gini"
     max_features: Annotated[float, Field(gt=0, le=1)] = 0.2
     min_leaf: Count = 1
-    class_names: bool = Field(False, description="also look at the class that a file name tells")
+    series: bool = Field(
+        False, description="also look at the labelled images whose file names are near"
+    )
     trials: Natural = Field(0, description="finished trials wanted; 0 takes the above as it is")
     seed: Seed = 0
 

@@ -35,7 +35,15 @@ from canet.stage import commit, progress, versions
 from canet.study import best_trial, ended_trials, has_enough, open_search
 
 FOLDER = "fold-all"  # as for networks: trained on every labelled image
-CODE = ("outline.py", "compact.py", "graph.py", "candidates.py", "features.py", "selection.py")
+CODE = (
+    "outline.py",
+    "compact.py",
+    "graph.py",
+    "candidates.py",
+    "features.py",
+    "series.py",
+    "selection.py",
+)
 OUTPUTS = ("scores.csv", "out_of_fold.csv", "decisions.png")
 
 

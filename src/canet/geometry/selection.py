@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import ExtraTreesClassifier
 
-from canet.dataset import class_of
 from canet.files import (
     UserError,
     printable,
@@ -21,6 +20,7 @@ from canet.files import (
 )
 from canet.geometry.candidates import CANDIDATES, PLAIN, ShapeGeometry
 from canet.geometry.features import features_of
+from canet.geometry.series import SERIES, Series
 from canet.recipe import Selection, check_stored
 
 FOREST, CONFIG = "forest.skops", "config.json"
@@ -29,7 +29,6 @@ STORED = {"columns": list, "candidates": list, "sha256": str, "recipe": dict, "s
 STORED |= {"f1_cross_fitted": float, "commit": str, "finished_at": str}
 LEAF = -1  # a leaf's child in scikit-learn's trees
 TRUSTED = ["sklearn.tree._tree.Tree"]  # arrays of nodes; all else must be skops' own choice
-CLASS = "class "  # begins the names of the columns that say which class a file name tells
 
 
 def describe(geometries: Sequence[ShapeGeometry]) -> pd.DataFrame:
@@ -38,25 +37,25 @@ def describe(geometries: Sequence[ShapeGeometry]) -> pd.DataFrame:
         return pd.DataFrame(list(pool.map(features_of, geometries)))
 
 
-def with_classes(features: pd.DataFrame, names: Sequence[str], columns: Sequence[str]):
-    """Features and, for each class in `columns`, whether the file's name tells it."""
-    classes = np.array([CLASS + class_of(name) for name in names])
-    told = {column: (classes == column).astype(float) for column in columns}
-    return pd.concat([features, pd.DataFrame(told, index=features.index)], axis=1)
+def with_votes(features: pd.DataFrame, names: Sequence[str], series: Series | None):
+    """Features and, where a series is known, what its labelled images have."""
+    if series is None:
+        return features
+    return pd.concat([features, series.votes(names).set_index(features.index)], axis=1)
 
 
 @dataclass(frozen=True)
 class Selector:
-    """A fitted forest, the columns it wants, and the names of the candidates it knows."""
+    """A fitted forest, the columns it wants, the names of the candidates it knows, the series."""
 
     forest: ExtraTreesClassifier
     columns: list[str]
     candidates: list[str]
+    series: Series | None = None
 
     def probabilities(self, features: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
         """(N, len(candidates)): how likely each candidate is the label."""
-        classes = [c for c in self.columns if c.startswith(CLASS)]
-        table = with_classes(features, names, classes) if classes else features
+        table = with_votes(features, names, self.series)
         found = np.zeros((len(table), len(self.candidates)))
         found[:, self.forest.classes_] = self.forest.predict_proba(table[self.columns].to_numpy())
         return found
@@ -69,12 +68,13 @@ def fit(
 
     Args:
         features: one row an image.
-        names: the images' file names; used with `class_names` alone.
+        names: the images' file names; used with `series` alone.
         f1: (N, C) of each candidate against the label.
         settings: the recipe's `selection` section.
     """
-    classes = sorted({CLASS + class_of(n) for n in names}) if settings.class_names else []
-    table = with_classes(features, names, classes)
+    best = f1.argmax(1)
+    series = Series([str(n) for n in names], best.tolist()) if settings.series else None
+    table = with_votes(features, names, series)
     forest = ExtraTreesClassifier(
         settings.trees,
         criterion=settings.criterion,
@@ -83,8 +83,8 @@ def fit(
         random_state=settings.seed,
         n_jobs=-1,
     )
-    forest.fit(table.to_numpy(), f1.argmax(1))
-    return Selector(forest, list(table.columns), [c.name for c in CANDIDATES])
+    forest.fit(table.to_numpy(), best)
+    return Selector(forest, list(table.columns), [c.name for c in CANDIDATES], series)
 
 
 def save(selector: Selector, folder: Path, facts: dict) -> None:
@@ -97,6 +97,7 @@ def save(selector: Selector, folder: Path, facts: dict) -> None:
         config = {
             "columns": selector.columns,
             "candidates": selector.candidates,
+            "series": selector.series and asdict(selector.series),
             "sha256": sha256_of(temporary / FOREST),
         }
         write_json(temporary / CONFIG, config | facts)
@@ -120,8 +121,24 @@ def load(folder: Path) -> tuple[Selector, dict]:
     if config["candidates"] != [c.name for c in CANDIDATES]:
         raise UserError(f"{shown(folder)}: was made for other candidates; train it again")
     config["recipe"] = check_stored(config["recipe"], shown(config_path)).stored()
+    series = _read_series(config, config_path)
     forest = _load_forest(forest_path, config["columns"])
-    return Selector(forest, config["columns"], config["candidates"]), config
+    return Selector(forest, config["columns"], config["candidates"], series), config
+
+
+def _read_series(config: dict, origin: Path) -> Series | None:
+    told = config.get("series")
+    wanted = any(str(column).startswith(SERIES) for column in config["columns"])
+    if told is None and not wanted:
+        return None
+    names, candidates = (
+        (told.get("names"), told.get("candidates")) if isinstance(told, dict) else (None, None)
+    )
+    sound = isinstance(names, list) and isinstance(candidates, list)
+    sound = sound and len(names) == len(candidates) > 0 and all(isinstance(n, str) for n in names)
+    if not (sound and wanted and all(c in range(len(CANDIDATES)) for c in candidates)):
+        raise UserError(f"{shown(origin)}: its series is damaged; train it again")
+    return Series(names, candidates)
 
 
 def _load_forest(forest_path: Path, columns: list[str]) -> ExtraTreesClassifier:
