@@ -5,8 +5,8 @@ writes  cache/maps/DATASET/FOLDER/KIND.npy with a checksum beside it
 
 Kinds (input.kind) are planes joined by +. grey is the image; from the mask that input.mask names:
 shape, distance, repaired_distance (holes up to input.max_hole_px filled first), soft_distance and
-edge. From its compact skeletons: candidates (drawn at the tolerances 1.05, 2, 3), raw_candidates (of
-the other mask: 1.05, 2), salience, radius, offset (where the skeleton is, seen from each pixel).
+edge. From its compact skeletons: candidates (drawn at the tolerances 1.05, 2, 3), raw_candidates
+(of the other mask: 1.05, 2), salience, radius, offset (where the skeleton is, from each pixel).
 
 examples:
   python src/make_distance_maps.py --recipe cpu
