@@ -137,7 +137,7 @@ def test_a_series_that_decides_alone_is_learned(learned):
     table = pd.concat([selection.describe([geometry])] * len(names), ignore_index=True)
     f1 = np.zeros((len(names), len(CANDIDATES)))
     f1[np.arange(len(names)), [0 if int(n[2:-4]) <= 10 else 2 for n in names]] = 1
-    held = np.arange(len(names)) % 5 == 0
+    held = np.arange(len(names)) % 5 == 2  # numbers 3, 8, 13, 18: not where halves meet
     for series in (True, False):
         chosen = selection.fit(
             table[~held], np.array(names)[~held], f1[~held], Selection(trees=20, series=series)
