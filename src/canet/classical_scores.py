@@ -68,10 +68,7 @@ def classical_table(shapes: list[np.ndarray], skeletons: np.ndarray) -> pd.DataF
                 spent_s += time.perf_counter() - began
                 scores.append(score_image(drawn, skeleton))
                 bar.update()
-            figures = summarize(scores) | {
-                "f1_within_1px": float(np.mean([s.f1_within_1px for s in scores])),
-                "ms_per_image": 1000 * spent_s / len(shapes),
-            }
+            figures = summarize(scores) | {"ms_per_image": 1000 * spent_s / len(shapes)}
             rows.append({"method": name} | {key: figures[key] for key in FIGURES})
     cv2.setNumThreads(threads)
     return pd.DataFrame(rows)

@@ -99,15 +99,17 @@ def summarize(scores: list[Score]) -> dict[str, float]:
 
     Returns:
         `f1`: per-image F1, the challenge's score; `pooled_f1`: of all pixels of all images
-        together; `recall_1px`, `precision_1px`: means within one pixel; `one_component`: share of
-        predictions that are exactly one 8-connected component; `breaks`, `blocks_2x2`: means;
-        `euler_match`: share of predictions with the Euler number of their label.
+        together; `f1_within_1px` and what it is of, `recall_1px` and `precision_1px`: means within
+        one pixel; `one_component`: share of predictions that are exactly one 8-connected
+        component; `breaks`, `blocks_2x2`: means; `euler_match`: share of predictions with the
+        Euler number of their label.
     """
     total = sum(s.predicted + s.labelled for s in scores)
     return {
         "images": len(scores),
         "f1": float(np.mean([s.f1 for s in scores])),
         "pooled_f1": 2 * sum(s.hits for s in scores) / total if total else 0.0,
+        "f1_within_1px": float(np.mean([s.f1_within_1px for s in scores])),
         "recall_1px": float(np.mean([s.recall_1px for s in scores])),
         "precision_1px": float(np.mean([s.precision_1px for s in scores])),
         "one_component": float(np.mean([s.components == 1 for s in scores])),

@@ -11,7 +11,7 @@ from canet import recipe as recipes
 from canet.dataset import class_of
 from canet.files import encode_png, printable, shown
 from canet.geometry.candidates import CANDIDATES
-from canet.metrics import Score, summarize
+from canet.metrics import summarize
 from canet.pictures import EXTRA, MISSED
 from canet.recipe import Recipe
 from canet.report import plots
@@ -98,17 +98,17 @@ def results_of(facts: Facts, held_out: HeldOut) -> dict:
     own = f"{name}, {'at its threshold' if tuned else 'out of fold'}"
     rows = [
         {"kind": "main", "method": f"{name}, cross-fitted", "f1": held_out.cross_fitted},
-        {"method": own, "threshold": tuned and tuned["threshold"], **row_of(held_out.scores)},
+        {"method": own, "threshold": tuned and tuned["threshold"], **summarize(held_out.scores)},
     ]
     folds = sorted(set(held_out.folds), key=int)
     for k in folds if len(folds) > 1 else []:
         of_fold = [s for s, fold in zip(held_out.scores, held_out.folds) if fold == k]
         said = f"fold {k}, {len(of_fold)} images"
-        rows.append({"kind": "part", "method": said, **row_of(of_fold)})
+        rows.append({"kind": "part", "method": said, **summarize(of_fold)})
     if held_out.plain:
         plain = tuned["threshold_without_postprocessing"]
         said = "without post-processing"
-        rows.append({"method": said, "threshold": plain, **row_of(held_out.plain)})
+        rows.append({"method": said, "threshold": plain, **summarize(held_out.plain)})
     if facts.classical is not None:
         rows += [
             {"kind": "classical", "method": str(method).replace("_", " "), **row.to_dict()}
@@ -152,11 +152,6 @@ def cell(column: str, value: float | None) -> str:
         "ms_per_image": "{:.1f}",
     }
     return forms.get(column, "{:.4f}").format(value)
-
-
-def row_of(scores: list[Score]) -> dict[str, float]:
-    """The figures of `metrics.summarize`, and F1 within one pixel."""
-    return summarize(scores) | {"f1_within_1px": np.mean([s.f1_within_1px for s in scores])}
 
 
 def curves_of(facts: Facts) -> list[Picture]:
@@ -234,7 +229,7 @@ def pieces_of(held_out: HeldOut) -> dict:
     groups = {"after": held_out.scores}
     if held_out.plain:
         groups = {"before": held_out.plain, "after": held_out.scores}
-    rows = {name: row_of(scores) for name, scores in groups.items()}
+    rows = {name: summarize(scores) for name, scores in groups.items()}
     broken = any(s.components != 1 for scores in groups.values() for s in scores)
     alt = "Histogram of the number of pieces of a prediction"
     said = f"Pieces of each prediction; {plots.MOST_PIECES}+ is so many or more."

@@ -1,13 +1,16 @@
 """What a run has left behind: trainings, held-out images, searches, scores of other methods."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from canet import recipe as recipes
+from canet.classical import BESIDE_RUNS
 from canet.classical_scores import FIGURES, held_out_table
 from canet.files import UserError, read_json, shown
+from canet.geometry.candidates import CANDIDATES
 from canet.model_folder import FACTS
 from canet.recipe import Machine, Recipe, check_stored
 from canet.report.held_out import HeldOut, held_out_of
@@ -37,7 +40,7 @@ class Facts:
     held_out: HeldOut | None
     searches: list[Search]
     classical: pd.DataFrame | None
-    singles: pd.DataFrame | None = None  # scores.csv of a geometry run, by method
+    singles: pd.DataFrame | None = None  # scores of a geometry run's candidates, by name
 
 
 def recipe_of(run: Path, storage: str | None = None) -> Recipe:
@@ -73,13 +76,14 @@ def gather(recipe: Recipe) -> Facts:
     if not folds:
         raise UserError(f"{shown(run)}: nothing is trained there yet; run bash run.sh first")
     held_out = held_out_of(recipe)
+    forest = held_out and recipe.method == "geometry"
     return Facts(
         recipe,
         [_training(run / f"fold-{k}", k, done) for k, done in folds.items()],
         held_out,
         searches_of(recipe),
         classical_scores(recipe, held_out) if held_out else None,
-        _singles(run / "scores.csv") if held_out and recipe.method == "geometry" else None,
+        _scored(recipe, [c.name for c in CANDIDATES]) if forest else None,
     )
 
 
@@ -95,8 +99,10 @@ def classical_scores(recipe: Recipe, held_out: HeldOut) -> pd.DataFrame:
     """`FIGURES` of `classical_scores` by method on the same images.
 
     Of several folds the means, weighted by images; for pooled F1 too, which is therefore not
-    quite that of all images together.
+    quite that of all images together. A geometry run has scored them already, without times.
     """
+    if recipe.method == "geometry":
+        return _scored(recipe, BESIDE_RUNS)
     counts = pd.Series(held_out.folds).value_counts(sort=False)
     tables = [held_out_table(recipe, int(fold)).set_index("method") for fold in counts.index]
     tables = [table[FIGURES] for table in tables]
@@ -104,5 +110,7 @@ def classical_scores(recipe: Recipe, held_out: HeldOut) -> pd.DataFrame:
     return total.loc[tables[0].index] / counts.sum()
 
 
-def _singles(path: Path) -> pd.DataFrame | None:
-    return read_table(path, "f1") if path.is_file() else None
+def _scored(recipe: Recipe, methods: Iterable[str]) -> pd.DataFrame:
+    """`FIGURES` of methods in a geometry run's own table, as far as it has them."""
+    scores = read_table(recipe.run_folder / "scores.csv", "f1", "pooled_f1", "one_component")
+    return scores.loc[scores.index.isin(list(methods))].reindex(columns=FIGURES)
