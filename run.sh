@@ -20,7 +20,7 @@ RECIPE is a file in pipelines/ without .yaml. Without one:
   paper   where the data set is in input/pixel-skelneton/ and there is a CUDA GPU
   cpu     where the data set is there and there is no CUDA GPU
   demo    where there is no data set: shapes are generated, a few minutes on two cores
-Ask for geometry to learn no network at all: a few minutes on two cores, and more exact here.
+Ask for geometry, or best, to learn no network at all: minutes on two cores, and more exact here.
 key=value overrides a key of the recipe, such as train.epochs=20 or data.root=/data/skelneton.
 
 Stages (each a script in src/ with --help; what is current is skipped, what was killed continues):
