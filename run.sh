@@ -75,6 +75,16 @@ set_up() {
   "$python" src/canet/requirements_check.py || die "the installation is incomplete, see above"
 }
 
+# Skeletons of the demo's shapes by what comes with the repository, before anything is trained.
+show_weights() {
+  local folder
+  for folder in weights/*/; do
+    echo "== what comes with the repository: $folder"
+    "$python" src/make_submission.py --recipe demo "$@" --run "${folder%/}" \
+      --out "demo_by_$(basename "$folder")"
+  done
+}
+
 # Words with = are overrides of the budget, all others tables and options.
 run_tables() {
   local word words=() overrides=()
@@ -123,6 +133,9 @@ main() {
     number=$((number + 1)) # said before Python's imports, which take some seconds
     echo "[$number/${#STAGES[@]}] $stage"
     "$python" "src/$stage.py" --recipe "$recipe" ${overrides[@]+"${overrides[@]}"}
+    if [ "$recipe:$stage" = demo:make_demo_data ]; then
+      show_weights ${overrides[@]+"${overrides[@]}"}
+    fi
   done
 }
 

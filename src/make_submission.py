@@ -2,7 +2,8 @@
 
 reads   runs/NAME/fold-K/model/ (the newest run without --run), its threshold.json, the shapes;
         weights/geometry/ where nothing is trained: no network, no GPU
-writes  submissions/NAME.zip, submissions/NAME/*.png, submissions/NAME.json (the manifest)
+writes  submissions/NAME.zip, submissions/NAME/*.png, submissions/NAME.json (the manifest) and
+        submissions/NAME.png: up to 24 of the shapes with their skeletons, to look at
 
 Shapes are checked first, the zip before it appears: names, count, sizes, values, no nested folder.
 Memory does not grow with their number; a call that was killed continues.
@@ -11,6 +12,7 @@ examples:
   python src/make_submission.py                                   newest run, its test shapes
   python src/make_submission.py --run cpu --tta
   python src/make_submission.py --recipe cpu --set train.epochs=10     the run of that recipe
+  python src/make_submission.py --recipe demo --run weights/geometry   another's, on its shapes
   python src/make_submission.py --run paper --folds 0 1 2 3 4     average of five models
   python src/make_submission.py --components one --spur-px 4      one piece, short spurs trimmed
   python src/make_submission.py --images photos/ --out photos     any folder of shape PNGs
@@ -36,6 +38,7 @@ from canet.geometry import selection
 from canet.geometry.candidates import plain_skeleton
 from canet.input_kinds import vectors_of
 from canet.map_cache import compute_maps
+from canet.overview import SHOWN
 from canet.postprocess import to_skeleton
 from canet.prediction import pad_to, predict_levels
 from canet.recipe import Recipe
@@ -172,8 +175,9 @@ def network_job(args, asked: Recipe | None, folder: Path) -> Job:
         run = replace(run, threshold=args.threshold, threshold_origin="--threshold")
     run = switched(run, args)
     recipe = run.models[0].recipe
-    predict = (asked or recipe).predict
-    tta = args.tta or predict.tta or (not asked and run.tta)
+    own = None if args.run else asked  # --recipe then gives the shapes alone
+    predict = (own or recipe).predict
+    tta = args.tta or predict.tta or (not own and run.tta)
     if "held-out" in run.threshold_origin and (len(run.models) > 1 or tta != run.tta):
         views = "8 views" if run.tta else "one view"
         run = replace(run, threshold_origin=f"{run.threshold_origin} of single models, {views}")
@@ -227,7 +231,7 @@ def geometry_job(args, folder: Path) -> Job:
 
 def folder_to_use(args, asked: Recipe | None) -> Path:
     """The run that is asked for, or the newest, or what comes with the repository."""
-    if asked:
+    if asked and not args.run:
         return asked.run_folder
     try:
         return find_run(args.run)
@@ -247,7 +251,7 @@ def main() -> None:
     )
     job = geometry_job(args, folder) if geometry else network_job(args, asked, folder)
     recipe = asked or job.recipe
-    shapes = args.images or job.recipe.data_root / job.recipe.data.test_shapes
+    shapes = args.images or recipe.data_root / recipe.data.test_shapes
     zip_path = destination(args, recipe.zip_path.with_name(f"{folder.name}.zip"))
     stage.announce("submission", [folder, shapes], [zip_path])
     paths = list_images(shapes)
@@ -255,6 +259,7 @@ def main() -> None:
     if submit(paths, job.predict, zip_path, job.facts, said, args.force, job.world):
         folder = shown(zip_path.with_suffix(""))
         print(f"   {len(paths)} PNGs in {folder}/, checked and zipped: {shown(zip_path)}")
+        print(f"   {shown(zip_path.with_suffix('.png'))} shows {min(len(paths), SHOWN)} of them")
 
 
 if __name__ == "__main__":

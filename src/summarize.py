@@ -3,14 +3,40 @@
 reads   runs/NAME/, submissions/NAME.zip
 writes  nothing
 
+Where the test shapes' labels are known, as in the demo, what comes with the repository is scored on
+them too, as far as run.sh has predicted them.
+
 examples:
   python src/summarize.py --recipe demo
 """
 
 from canet import stage
 from canet.database import shown_url
-from canet.files import UserError, read_json, shown
-from canet.scoring import read_table
+from canet.dataset import ImageFolders, list_images
+from canet.files import UserError, digest_of_files, read_json, shown
+from canet.metrics import summarize
+from canet.recipe import Recipe
+from canet.scoring import load_labels, read_table, score_predictions
+from canet.submission import read_submission
+
+
+def tell_test_scores(recipe: Recipe) -> None:
+    """F1 on the test shapes, where their labels are known, of this run and of what is shipped."""
+    folders = ImageFolders(recipe.data_root, recipe.data)
+    if not folders.test_skeletons:
+        return
+    labels, shapes = load_labels(folders.test_skeletons), list_images(folders.test_shapes)
+    now, told = digest_of_files(shapes), []
+    by_weights = sorted(recipe.zip_path.parent.glob("demo_by_*.zip")) if recipe.demo.train else []
+    for zip_path in [recipe.zip_path, *by_weights]:
+        manifest = read_json(zip_path.with_suffix(".json"), images=dict, run=str)
+        if not manifest or manifest["images"].get("sha256") != now:
+            continue  # made of other shapes
+        made = {name: image > 127 for name, image in read_submission(zip_path).items()}
+        f1 = summarize(list(score_predictions(made, labels).values()))["f1"]
+        by = "this run" if zip_path == recipe.zip_path else f"weights/{manifest['run']}"
+        told.append(f"{f1:.4f} by {by}")
+    print(f"   test F1   {', '.join(told)}, on {len(shapes)} test shapes")
 
 
 def main() -> None:
@@ -19,7 +45,7 @@ def main() -> None:
     run, zip_path = recipe.run_folder, recipe.zip_path
     if not zip_path.is_file():
         raise UserError(f"{shown(zip_path)}: not there yet; run bash run.sh first")
-    pictures = sorted(run.glob("*.png")) + sorted(run.glob("fold-*/*.png"))
+    pictures = [zip_path.with_suffix(".png"), *run.glob("*.png"), *sorted(run.glob("fold-*/*.png"))]
     print(f"== results of {recipe.name}")
     print(f"   PNGs      {shown(zip_path.with_suffix(''))}/")
     print(f"   zip       {shown(zip_path)}")
@@ -53,6 +79,7 @@ def main() -> None:
             f" (before post-processing {before['one_component']:.0%}, {before['breaks']:.1f})"
         )
     print(f"   thinning  {table.loc['zhang_suen', 'f1']:.4f} (Zhang–Suen, the same images)")
+    tell_test_scores(recipe)
 
 
 if __name__ == "__main__":

@@ -35,8 +35,11 @@ def test_demo_from_nothing_to_a_scored_submission(overrides, tmp_path):
     own += [f"data.root={tmp_path / 'made'}", "demo.train=12", "demo.test=2", "loss.tuned=true"]
     first = run("bash", "run.sh", "demo", *own)
     assert first.stdout.startswith("recipe demo")
-    for line in ("PNGs", "zip", "pictures", "study", "F1", "pieces", "thinning", "open"):
+    for line in ("PNGs", "zip", "pictures", "study", "F1", "pieces", "thinning", "test F1", "open"):
         assert f"\n   {line} " in first.stdout
+    told = next(li for li in first.stdout.splitlines() if li.startswith("   test F1 "))
+    assert float(told.split(" by weights/geometry")[0].split()[-1]) > 0.8
+    assert (tmp_path / "submissions" / "demo_by_geometry.png").is_file()
     zip_path = tmp_path / "submissions" / "tiny.zip"
     with zipfile.ZipFile(zip_path) as archive:
         names = archive.namelist()
@@ -53,6 +56,8 @@ def test_demo_from_nothing_to_a_scored_submission(overrides, tmp_path):
 
     labels, shapes = str(tmp_path / "made/img_test2"), str(tmp_path / "made/img_test_shape")
     scored = script("score", str(zip_path), labels, "--shapes", shapes, check=True)
+    own_f1 = scored.stdout.splitlines()[1].split()
+    assert told.split()[2] in own_f1  # "test F1 0.1234 by this run"
     assert "zhang_suen" in scored.stdout and "one_component" in scored.stdout
     out = str(tmp_path / "thin")
     script("baseline", "zhang_suen", "--images", shapes, "--out", out, check=True)

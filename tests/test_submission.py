@@ -97,10 +97,17 @@ def test_a_killed_prediction_continues_and_memory_is_bounded(tmp_path, monkeypat
     assert [len(g) for g in groups] == [2, 2, 2, 1]
     assert sorted(n for g in groups for n in g) == [p.name for p in paths]
     names = {p.name for p in tmp_path.iterdir()}
-    assert names == {"shapes", "s", "s.zip", "s.json", ".s.stamp", ".s.lock"}
+    assert names == {"shapes", "s", "s.zip", "s.json", "s.png", ".s.stamp", ".s.lock"}
     assert not submission.submit(paths, predict, tmp_path / "s.zip", {"run": "x"})
     assert submission.submit(paths, predict, tmp_path / "s.zip", {"run": "another"})
     assert len(groups) == 8
+
+
+def test_a_picture_of_somebody_else_is_not_replaced(skeletons, sizes, tmp_path):
+    (tmp_path / "s.png").write_bytes(b"a photo")
+    with pytest.raises(UserError, match="choose another --out"):
+        write_submission(skeletons, sizes, tmp_path / "s.zip", {})
+    assert [p.name for p in tmp_path.iterdir()] == ["s.png"]
 
 
 def test_one_large_shape_is_a_chunk_of_its_own():

@@ -7,7 +7,7 @@ folder of shapes.
 
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from glob import escape
 from pathlib import Path
@@ -30,6 +30,7 @@ from canet.files import (
     shown,
     write_json,
 )
+from canet.overview import write_overview
 from canet.png import Unreadable, decode_grey
 from canet.stage import Stamp, progress, skip
 
@@ -51,20 +52,23 @@ class Submission:
     Until then they wait in a hidden folder beside the zip.
 
     Args:
-        zip_path: of the zip; `<name>/` and `<name>.json` come to lie beside it.
+        zip_path: of the zip; `<name>/`, `<name>.json` and `<name>.png` come to lie beside it.
         identity: of all that the predictions depend on; what waits under another is not used.
 
     Raises:
-        UserError: the folder holds files that were not written here.
+        UserError: there are files of these names that were not written here.
     """
 
     def __init__(self, zip_path: Path, identity: str):
         self.zip_path, self.identity = zip_path, identity
         self.folder, self.manifest = zip_path.with_suffix(""), zip_path.with_suffix(".json")
         self.waiting = zip_path.with_name(f".{zip_path.stem}.{identity[:12]}.partial")
-        folder = self.folder
-        if folder.exists() and any(folder.iterdir()) and not self.manifest.exists():
+        self.overview = zip_path.with_suffix(".png")
+        folder, ours = self.folder, self.manifest.exists()
+        if folder.exists() and any(folder.iterdir()) and not ours:
             raise UserError(f"{shown(folder)}: holds files not written here; choose another --out")
+        if self.overview.exists() and not ours:
+            raise UserError(f"{shown(self.overview)}: not written here; choose another --out")
 
     def lacks(self, name: str) -> bool:
         return not (self.waiting / name).is_file()
@@ -86,12 +90,15 @@ class Submission:
             self.zip_path.with_name(f".{self.zip_path.stem}.stamp"), self.identity, outputs
         )
 
-    def finish(self, sizes: dict[str, tuple[int, int]], facts: dict) -> None:
+    def finish(
+        self, sizes: dict[str, tuple[int, int]], facts: dict, shapes: Sequence[Path] = ()
+    ) -> None:
         """Write and check the zip, then the manifest, then the folder: what is killed is repeated.
 
         Args:
             sizes: (H, W) of the shapes that were to be predicted, by file name.
             facts: for the manifest.
+            shapes: their paths, for the picture of some of them.
 
         Raises:
             UserError: the zip would not be valid; nothing is replaced then.
@@ -107,7 +114,9 @@ class Submission:
             if problems:
                 told = "; ".join(list(problems.values())[:5])
                 raise UserError(f"{shown(self.zip_path)}: not written; {told}")
-        write_json(self.manifest, facts)  # before the folder: it is what marks the folder as ours
+        write_json(self.manifest, facts)  # first: it is what marks the others as ours
+        if shapes:
+            write_overview(shapes, lambda name: read_grey(self.waiting / name), self.overview)
         self.stamp(names).write({self.folder / n: self.waiting / n for n in names})
         replace_folder(self.waiting, self.folder)
         for other in self.zip_path.parent.glob(f".{escape(self.zip_path.stem)}.*.partial"):
@@ -142,7 +151,7 @@ def submit(
     force: bool = False,
     world: World = ALONE,
 ) -> bool:
-    """Predict shapes and write `<name>/*.png`, `<name>.zip` and `<name>.json` beside each other.
+    """Predict shapes: `<name>/*.png`, `<name>.zip`, `<name>.json`, and `<name>.png` to look at.
 
     Args:
         paths: of the shapes.
@@ -177,7 +186,7 @@ def submit(
         _predict(paths[world.rank :: world.size], sizes, predict, submission)
         world.wait_for_all()
         if world.is_first:
-            submission.finish(sizes, facts)
+            submission.finish(sizes, facts, paths)
     return True
 
 
