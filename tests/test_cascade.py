@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from canet.cascade import PIECE_PX, drawn_before, erase_pieces
+from canet.files import UserError
 from canet.fitting import Fitting, start
-from canet.network import CANet, from_pretrained
+from canet.network import CANet, build_network, from_pretrained
 from canet.recipe import load
 from canet.samples import Samples
 
@@ -52,6 +53,22 @@ def test_half_of_a_batch_starts_from_nothing_and_no_statistics_change(twice):
     assert twice.training
     assert all(torch.equal(v, before[k]) for k, v in twice.state_dict().items())
     assert not drawn_before(twice, torch.rand(1, 1, 64, 64)).any()
+
+
+def test_half_a_batch_needs_an_even_number():
+    recipe = load("cpu", ["augment.relabel=0", "model.rounds=2", "train.batch=1"])
+    samples = Samples(["a.png"], np.zeros((1, 1, 64, 64), np.float32), np.zeros((1, 64, 64)))
+    with pytest.raises(UserError, match="set an even number"):
+        Fitting(recipe, samples, None, torch.device("cpu"))
+
+
+def test_who_looks_once_says_so():
+    assert (
+        build_network(load("unet", ["model.rounds=2", "model.encoder=resblock8"]).model, 1).rounds
+        == 2
+    )
+    with pytest.raises(UserError, match="nguyen_unet looks once"):
+        build_network(load("nguyen", ["model.rounds=2"]).model, 1)
 
 
 def test_it_trains_and_predicts():

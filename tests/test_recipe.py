@@ -13,6 +13,15 @@ def test_every_recipe_loads_and_survives_storing(name):
     assert recipe.check(yaml.safe_load(loaded.to_yaml()), "stored").stored() == loaded.stored()
 
 
+def test_what_was_stored_with_a_key_that_is_no_more_loads():
+    stored = recipe.load("cpu").stored()
+    older = stored | {"selection": stored["selection"] | {"class_names": False}}
+    assert recipe.check_stored(older, "older") == recipe.check_stored(stored, "now")
+    used = stored | {"selection": stored["selection"] | {"class_names": True}}
+    with pytest.raises(UserError, match="class_names"):
+        recipe.check_stored(used, "older")
+
+
 def test_paper_is_the_papers():
     r = recipe.load("paper")
     assert (r.train.optimizer, r.train.lr, r.train.epochs, r.train.batch) == ("sgd", 0.02, 200, 8)

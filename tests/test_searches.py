@@ -10,7 +10,7 @@ from canet import loss_search, recipe, threshold_search
 from canet.database import storage_url
 from canet.files import UserError, read_json
 from canet.fitting import Diverged, Fitting
-from canet.loss_search import inner_split, search_loss
+from canet.loss_search import inner_split, recipe_as_trial, search_loss, suggest_loss
 from canet.metrics import quantize
 from canet.recipe import Postprocess
 from canet.runs import load_run, newest_run
@@ -49,6 +49,13 @@ def test_loss_search_starts_with_the_recipe_and_continues(tiny, tiny_folds):
     again = optuna.load_study(study_name=first["study"], storage=storage_url(tiny))
     assert len(again.trials) == 3
     assert again.trials[2].params != again.trials[1].params
+
+
+def test_what_is_not_searched_is_kept(tiny):
+    own = {"points": 0.3, "cldice": 0.5, "offset": 0.2, "l1": 1.0}
+    asked = tiny.model_copy(update={"loss": tiny.loss.model_copy(update=own)})
+    trial = optuna.trial.FixedTrial(recipe_as_trial(asked.loss))
+    assert suggest_loss(trial, asked) == asked.loss.model_copy(update={"tuned": True})
 
 
 def test_fewer_trials_than_there_are_change_nothing(tiny, tiny_folds, capsys):

@@ -128,6 +128,10 @@ def test_series_are_looked_at_only_when_asked(learned, tmp_path):
         write_json(tmp_path / "s" / selection.CONFIG, facts | {"series": damage})
         with pytest.raises(UserError, match="its series is damaged"):
             selection.load(tmp_path / "s")
+    other = [c.replace("series 1 ", "series 2 ") for c in told.columns]
+    write_json(tmp_path / "s" / selection.CONFIG, facts | {"columns": other})
+    with pytest.raises(UserError, match="was made for other votes"):
+        selection.load(tmp_path / "s")
 
 
 def test_a_series_that_decides_alone_is_learned(learned):

@@ -2,6 +2,7 @@ import functools
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from canet import fitting, recipe, training, training_speed
-from canet.files import REPOSITORY, UserError
+from canet.files import REPOSITORY, UserError, read_grey, write_png
 from canet.fitting import Fitting, learning_rate
 from canet.folds import folds_path, write_folds
 from canet.model_folder import load_model
@@ -249,6 +250,23 @@ def test_a_training_does_not_begin_with_weights_that_know_its_held_out_images(
     train_fold(tiny, "all")
     with pytest.raises(UserError, match="of the images held out here, such as"):
         train_fold(recipe.load("demo", [*overrides, "name=later", "train.start_from=tiny"]), 0)
+
+
+def test_what_a_network_knows_is_handed_on(tiny, tiny_folds, overrides, tmp_path):
+    """From a copy of the data elsewhere, and by way of a network of other images in between."""
+    roots = {"first": tmp_path / "copied", "second": tmp_path / "others"}
+    for root in roots.values():
+        shutil.copytree(tiny.data_root, root)
+    for path in (roots["second"] / tiny.data.train_skeletons).iterdir():
+        write_png(path, np.roll(read_grey(path), 1, 0))  # labels that nobody holds out
+    for name, root in roots.items():
+        own = [*overrides, f"name={name}", f"data.root={root}", f"data.folds={tmp_path / name}"]
+        own += ["train.start_from=first"] * (name == "second")
+        write_folds(folds_path(recipe.load("demo", own)), tiny_folds)
+        train_fold(recipe.load("demo", own), "all")
+        later = [*overrides, "name=later", f"train.start_from={name}"]
+        with pytest.raises(UserError, match="of the images held out here, such as"):
+            train_fold(recipe.load("demo", later), 0)
 
 
 def test_the_target_is_a_mixture_of_label_and_teacher(tiny, tiny_folds):

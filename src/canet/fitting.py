@@ -30,7 +30,7 @@ from canet.relabel import Relabeller
 from canet.resident import ResidentLoader
 from canet.samples import Samples
 from canet.stage import progress
-from canet.tasks import task_channels, tasks_of
+from canet.tasks import lengths_among, task_channels, tasks_of
 
 # what a checkpoint tells of the progress, in the types that it was saved with
 PROGRESS = {"epoch": int, "step": int, "losses": list, "elapsed_s": float, "history": list}
@@ -126,7 +126,11 @@ def build_model(recipe: Recipe) -> SkeletonModel:
     """
     torch.manual_seed(recipe.train.seed)
     classes = 1 + task_channels(recipe.loss)
-    return build_network(recipe.model, channels_of(recipe.input.kind), classes)
+    model = build_network(recipe.model, channels_of(recipe.input.kind), classes)
+    with torch.no_grad():
+        for head in model.heads:  # which begin at the share of skeleton pixels, no good as a length
+            head.bias[lengths_among(recipe.loss)] = 0
+    return model
 
 
 def build_adversary(recipe: Recipe, device: torch.device) -> Adversary | None:
@@ -208,7 +212,7 @@ class Fitting:
     teacher: nn.Module | None = None
     loss: SkeletonLoss = field(init=False)
     precision: str = field(init=False)
-    shown: int = field(init=False)  # the channel that is above 0 inside the shape
+    shape_channel: int = field(init=False)  # of the input: above 0 inside the shape
     sampler: EpochSampler = field(init=False)
     loader: DataLoader | ResidentLoader = field(init=False)
 
@@ -222,6 +226,11 @@ class Fitting:
                 f"train.batch={r.train.batch} cannot be divided among {size} processes; "
                 f"set a multiple of {size}, or start another number"
             )
+        if r.model.rounds > 1 and r.train.batch // size % 2:
+            raise UserError(
+                f"model.rounds={r.model.rounds} trains halves of a batch, found train.batch="
+                f"{r.train.batch} in {size} process(es); set an even number for each"
+            )
         if r.loss.adversarial and size > 1:
             raise UserError(
                 f"loss.adversarial={r.loss.adversarial:g} trains in one process, not in {size}; "
@@ -232,7 +241,7 @@ class Fitting:
                 f"loss.contour={r.loss.contour:g} needs an input that shows the shape, found "
                 f"input.kind={r.input.kind}; add +shape to it, or set loss.contour=0"
             )
-        self.shown = shown_channel(r.input.kind)
+        self.shape_channel = shown_channel(r.input.kind)
         self.sampler = EpochSampler(len(self.train), r.train.batch, r.train.seed, rank, size)
         self.loader = self._loader(r.train.batch // size)
         if self.device.type == "cuda":
@@ -277,10 +286,11 @@ class Fitting:
         """Loss and logits of a batch on the device; over several processes of all their images."""
         with autocast(self.precision, self.device):
             outputs = model(x, auxiliary=True, drawn=drawn)
-        gather = self.world.gather
+        gather, tasks, k = self.world.gather, tasks_of(self.recipe.loss), self.shape_channel
         logits = [gather(o.float()) for o in outputs]
-        inside = gather((x[:, self.shown : self.shown + 1] > 0).float())
-        return self.loss(logits, gather(self.target(x, y)), inside), logits[0][:, :1]
+        label = gather(y) if tasks else None
+        inside = gather((x[:, k : k + 1] > 0).float()) if "contour" in tasks else None
+        return self.loss(logits, gather(self.target(x, y)), label, inside), logits[0][:, :1]
 
     @torch.no_grad()
     def target(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

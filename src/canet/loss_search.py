@@ -21,18 +21,17 @@ from canet.training import fold_folder, identity_of
 def suggest_loss(trial: optuna.Trial, recipe: Recipe) -> Loss:
     """Loss weights of a trial; the finest scale keeps its weight, the ratio to it is searched."""
     scales = recipe.loss.scale_weights
-    return Loss(
-        l1=recipe.loss.l1,
-        adversarial=recipe.loss.adversarial,
-        dice=trial.suggest_float("dice", 0.1, 10, log=True),
-        focal=trial.suggest_float("focal", 1, 1000, log=True),
-        positive_weight=trial.suggest_float("positive_weight", 0.01, 1, log=True),
-        negative_weight=trial.suggest_float("negative_weight", 0.01, 1, log=True),
-        gamma=trial.suggest_float("gamma", 0, 4),
-        scale_weights=scales[:1]
+    tried = {
+        "dice": trial.suggest_float("dice", 0.1, 10, log=True),
+        "focal": trial.suggest_float("focal", 1, 1000, log=True),
+        "positive_weight": trial.suggest_float("positive_weight", 0.01, 1, log=True),
+        "negative_weight": trial.suggest_float("negative_weight", 0.01, 1, log=True),
+        "gamma": trial.suggest_float("gamma", 0, 4),
+        "scale_weights": scales[:1]
         + [trial.suggest_float(f"scale_weight_{i}", 0, 1) for i in range(1, len(scales))],
-        tuned=True,
-    )
+        "tuned": True,
+    }
+    return recipe.loss.model_copy(update=tried)
 
 
 def recipe_as_trial(loss: Loss) -> dict[str, float]:

@@ -93,7 +93,7 @@ class SkeletonLoss(nn.Module):
     factor 2; this is the usual form).
     Labels of coarser heads are area averages, so they are soft; those of full-size heads (side
     outputs) are the labels themselves. What is asked beside the skeleton (`tasks`) is asked of the
-    finest head alone.
+    finest head alone, maps by Dice and focal.
 
     Args:
         settings: the recipe's `loss` section; `scale_weights` weight the heads, fine to coarse,
@@ -109,10 +109,14 @@ class SkeletonLoss(nn.Module):
         # smp adds its smooth to half of both sides: (Σyp + smooth) / (½Σy + ½Σp + smooth)
         self.dice = DiceLoss("binary", from_logits=True, smooth=DICE_EPSILON / 2)
 
-    def at_one_scale(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def dice_and_focal(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         s = self.settings
         focal = weighted_focal_loss(logits, target, s.positive_weight, s.negative_weight, s.gamma)
-        loss = s.dice * self.dice(logits, target) + s.focal * focal
+        return s.dice * self.dice(logits, target) + s.focal * focal
+
+    def at_one_scale(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        s = self.settings
+        loss = self.dice_and_focal(logits, target)
         if s.l1:
             loss = loss + s.l1 * self.l1(logits, target)
         if s.cldice:
@@ -132,6 +136,7 @@ class SkeletonLoss(nn.Module):
         self,
         outputs: Sequence[torch.Tensor],
         target: torch.Tensor,
+        label: torch.Tensor | None = None,
         inside: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Total loss, computed in float32 whatever the outputs are.
@@ -139,7 +144,8 @@ class SkeletonLoss(nn.Module):
         Args:
             outputs: logits (B, 1 + task channels, H/s, W/s), fine to coarse.
             target: (B, 1, H, W) in 0..1.
-            inside: the shapes, (B, 1, H, W) of 0 and 1; only tasks need them.
+            label: (B, 1, H, W) of 0 and 1, which the target is or is mixed from; for tasks alone.
+            inside: the shapes, likewise.
         """
         target = target.float()
         total = target.new_zeros(())
@@ -147,7 +153,6 @@ class SkeletonLoss(nn.Module):
             scaled = adaptive_avg_pool2d(target, logits.shape[-2:])  # (B, 1, H/s, W/s)
             total = total + weight * self.at_one_scale(logits[:, :1].float(), scaled)
         if tasks_of(self.settings):
-            skeleton, answers = (target > 0.5).float(), outputs[0][:, 1:]
-            compare = self.at_one_scale
-            total = total + task_loss(answers, skeleton, inside, self.settings, compare)
+            answers, compare = outputs[0][:, 1:], self.dice_and_focal
+            total = total + task_loss(answers, label.float(), inside, self.settings, compare)
         return total

@@ -1,12 +1,18 @@
-"""Trained networks that a training learns from (`distill.teacher`) or begins with."""
+"""Trained networks that a training learns from (`distill.teacher`) or begins with.
 
+Neither may know an image that is held out: every model tells which labels it knows, those of the
+networks it comes from included, wherever the files lay.
+"""
+
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from canet.files import REPOSITORY, UserError, digest_of, read_json, shown
-from canet.model_folder import load_model
+from canet.files import REPOSITORY, UserError, read_json, shown
+from canet.model_folder import TrainedModel, load_model
 from canet.recipe import Recipe
 from canet.samples import Samples
 from canet.tasks import tasks_of
@@ -36,14 +42,73 @@ def prior_outputs(recipe: Recipe, fold: int | str) -> dict:
     return {name: done and done["outputs"] for name, done in parts.items()}
 
 
+def digests_of(samples: Samples) -> dict[str, str]:
+    """A digest of each image's own name and label, by the name that messages use."""
+    return {
+        name: hashlib.sha256(Path(name).name.encode() + b"\0" + label.tobytes()).hexdigest()[:16]
+        for name, label in zip(samples.names, samples.skeletons)
+    }
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Networks of earlier trainings, and the digests of all images that they know."""
+
+    teacher: nn.Module | None = None
+    start: dict[str, torch.Tensor] | None = None
+    known: frozenset[str] = frozenset()
+
+
+def load_prior(
+    recipe: Recipe,
+    fold: int | str,
+    train: Samples,
+    held_out: Samples | None,
+    device: torch.device,
+) -> Prior:
+    """The teacher to learn from and the weights to begin with, as far as the recipe names them.
+
+    Raises:
+        UserError: one is not trained, does not fit, or knows a held-out image; a teacher also
+            where it was trained on others than this training.
+    """
+    teacher = load_teacher(recipe, fold, train, device)
+    earlier = load_start(recipe, fold, device)
+    known: set[str] = set()
+    for key, model in (("distill.teacher", teacher), ("train.start_from", earlier)):
+        known |= _known_images(key, model, fold, held_out) if model else set()
+    return Prior(
+        teacher and teacher.network.requires_grad_(False),
+        earlier and earlier.network.state_dict(),
+        frozenset(known),
+    )
+
+
+def _known_images(
+    key: str, model: TrainedModel, fold: int | str, held_out: Samples | None
+) -> set[str]:
+    known = model.facts.get("known_images")
+    if not isinstance(known, list):
+        raise UserError(
+            f"{shown(model.folder)}: does not tell which images it knows, as models do now; "
+            f"train it again"
+        )
+    now = digests_of(held_out) if held_out else {}
+    if seen := [name for name, digest in now.items() if digest in set(known)]:
+        raise UserError(
+            f"{shown(model.folder)}: {key} knows {len(seen)} of the images held out here, such as "
+            f"{min(seen)}; take one trained for fold {fold} with the same folds, on no others"
+        )
+    return set(known)
+
+
 def load_teacher(
     recipe: Recipe, fold: int | str, train: Samples, device: torch.device
-) -> nn.Module | None:
+) -> TrainedModel | None:
     """The network to learn from; None where the recipe names none.
 
     Raises:
-        UserError: it is not trained, sees another input, or saw other images: it must not know
-            the held-out ones.
+        UserError: it is not trained, sees another input, or was trained on other images.
     """
     if not recipe.distill.teacher:
         return None
@@ -54,7 +119,7 @@ def load_teacher(
             f"src/train.py --recipe {recipe.distill.teacher} --fold {fold} first"
         )
     teacher = load_model(folder / "model", device)
-    if teacher.facts.get("trained_on") != digest_of(train.names):
+    if teacher.facts.get("training_images") != train.names:
         raise UserError(
             f"{shown(folder)}: the teacher was trained on other images; train both with the same "
             f"folds and data, or set distill.teacher=null"
@@ -64,16 +129,14 @@ def load_teacher(
             f"{shown(folder)}: the teacher's input is {teacher.recipe.input.kind}, this recipe's "
             f"{recipe.input.kind}; both need the same input section"
         )
-    return teacher.network.requires_grad_(False)
+    return teacher
 
 
-def load_start(
-    recipe: Recipe, fold: int | str, held_out: Samples | None, device: torch.device
-) -> dict[str, torch.Tensor] | None:
-    """The weights to begin with; None where the recipe names no run.
+def load_start(recipe: Recipe, fold: int | str, device: torch.device) -> TrainedModel | None:
+    """The network to begin with; None where the recipe names no run.
 
     Raises:
-        UserError: that run is not trained, is another network, or saw held-out images.
+        UserError: that run is not trained, or is another network.
     """
     name = recipe.train.start_from
     if not name:
@@ -96,10 +159,4 @@ def load_start(
             f"{shown(folder)}: train.start_from={name} was asked other things beside the "
             f"skeleton; both need the same of loss.points, loss.contour, loss.offset"
         )
-    held = set(held_out.names) if held_out and before.data_root == now.data_root else set()
-    if seen := held & set(earlier.facts.get("training_images", [])):
-        raise UserError(
-            f"{shown(folder)}: train.start_from={name} was trained on {len(seen)} of the images "
-            f"held out here, such as {min(seen)}; train its fold {fold} with the same folds"
-        )
-    return earlier.network.state_dict()
+    return earlier

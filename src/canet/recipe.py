@@ -17,6 +17,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -61,6 +62,8 @@ ADDED = {
     "train": {"start_from": None},
     "augment": {"relabel": 0.0, "scale": 1.25, "native_epochs": 0},
 }
+# Keys that recipes had once: stored ones with these values mean what they mean without them.
+REMOVED = {"selection": {"class_names": False}}
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Natural = Annotated[int, Field(ge=0, le=10**6)]
@@ -139,7 +142,7 @@ class Input(Section):
 
 
 class Model(Section):
-    """The network, see `canet.network`; the last five keys are for architectures with a choice."""
+    """The network, see `canet.network`; after `encoder` for architectures with a choice."""
 
     architecture: Literal[
         "canet", "unet", "panichev_unet", "nguyen_unet", "side_outputs", "pix2pix"
@@ -324,6 +327,18 @@ class Recipe(Section):
     selection: Selection = Selection()
     predict: Predict = Predict()
     machine: Machine = Machine()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_removed_keys(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        kept = dict(values)
+        for name in REMOVED.keys() & kept.keys():
+            if isinstance(section := kept[name], dict):
+                gone = REMOVED[name].items()
+                kept[name] = {k: v for k, v in section.items() if (k, v) not in gone}
+        return kept
 
     @field_validator("name")
     @classmethod

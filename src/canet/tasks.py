@@ -8,28 +8,51 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import conv2d, max_pool2d, pad, smooth_l1_loss
+from torch.nn.functional import max_pool2d, pad, smooth_l1_loss
 
 from canet.recipe import Loss
 
 REACH_PX = 8  # offsets are asked for up to this far from the skeleton, in units of this
 
 
-def neighbours_of(skeleton: torch.Tensor) -> torch.Tensor:
-    """Number of set pixels among the eight around each: (B, 1, H, W) of 0 and 1 → the same."""
-    ring = skeleton.new_ones(1, 1, 3, 3)
-    ring[..., 1, 1] = 0
-    return conv2d(skeleton, ring, padding=1)
+def ring_of(skeleton: torch.Tensor) -> torch.Tensor:
+    """The eight pixels around each, from the upper left clockwise: (B, 1, H, W) → (B, 8, H, W)."""
+    height, width = skeleton.shape[-2:]
+    around = pad(skeleton, (1, 1, 1, 1))
+    places = [(0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0)]
+    return torch.cat([around[..., y : y + height, x : x + width] for y, x in places], dim=1)
+
+
+def without_corners(skeleton: torch.Tensor) -> torch.Tensor:
+    """Lines without the pixels that make a step 4-connected: (B, 1, H, W) of 0 and 1 → the same."""
+    for first in (1, 3, 5, 7):  # the corner's arms lie there and a quarter turn on
+        ring = ring_of(skeleton)
+        arms = ring[:, [first, (first + 2) % 8]].prod(1, True)
+        beyond = ring[:, [(first + k) % 8 for k in (4, 5, 6)]].sum(1, True)
+        skeleton = skeleton * (1 - arms * (beyond == 0))
+    return skeleton
 
 
 def points_of(skeleton: torch.Tensor) -> torch.Tensor:
     """Ends and junctions of a skeleton, each 3×3: (B, 1, H, W) of 0 and 1 → (B, 2, H, W).
 
-    An end has one neighbour, or none; a junction three or more.
+    An end has one neighbour, or none; from a junction three lines or more lead away. Where the
+    image ends a line need not.
     """
-    count = neighbours_of(skeleton)
-    found = torch.cat([(count <= 1) * skeleton, (count >= 3) * skeleton], dim=1)
+    thin = without_corners(skeleton)
+    ring = ring_of(thin)
+    lines = ((ring == 0) & (ring.roll(-1, 1) > 0)).sum(1, True)
+    ends = within(thin * (ring.sum(1, True) <= 1), 1)
+    found = torch.cat([ends, thin * (lines >= 3)], dim=1)
     return max_pool2d(found.float(), 3, stride=1, padding=1)
+
+
+def within(maps: torch.Tensor, margin_px: int) -> torch.Tensor:
+    """Maps (…, H, W) with 0 up to that far from the image's border."""
+    height, width = maps.shape[-2:]
+    inner = maps.new_zeros(height, width)
+    inner[margin_px : height - margin_px, margin_px : width - margin_px] = 1
+    return maps * inner
 
 
 def contour_of(inside: torch.Tensor) -> torch.Tensor:
@@ -41,8 +64,9 @@ def contour_of(inside: torch.Tensor) -> torch.Tensor:
 def offset_of(skeleton: torch.Tensor, reach: int = REACH_PX) -> tuple[torch.Tensor, torch.Tensor]:
     """The way to the nearest skeleton pixel: (B, 1, H, W) of 0 and 1 → (B, 2, H, W), (B, 1, H, W).
 
-    The first is x and y in px, 0 where the second, which tells whether one is within `reach`, is
-    0. By jump flooding (Rong & Tan, 2006), so now and then the way to one almost as near.
+    The first is x and y in px, 0 where the second is 0, which tells whether one is within `reach`
+    and no nearer one can lie beyond the image's border. By jump flooding (Rong & Tan, 2006), so
+    now and then the way to one almost as near.
     """
     height, width = skeleton.shape[-2:]
     far = 4.0 * reach
@@ -57,8 +81,8 @@ def offset_of(skeleton: torch.Tensor, reach: int = REACH_PX) -> tuple[torch.Tens
                 there = around[..., rows, columns] + way.new_tensor([right, down]).view(1, 2, 1, 1)
                 nearer = there.square().sum(1, True) < way.square().sum(1, True)
                 way = torch.where(nearer, there, way)
-    near = way.square().sum(1, True) <= reach**2
-    return way * near, near.float()
+    near = within((way.square().sum(1, True) <= reach**2).float(), reach)
+    return way * near, near
 
 
 @dataclass(frozen=True)
@@ -69,10 +93,12 @@ class Task:
         channels: of the answer.
         loss: answer (B, channels, H, W), skeleton and shape (B, 1, H, W) of 0 and 1, and what
             compares logits with a map of 0 to 1 → scalar.
+        of_logits: whether the answer is logits, and not lengths.
     """
 
     channels: int
     loss: Callable[..., torch.Tensor]
+    of_logits: bool = True
 
 
 def _points_loss(logits, skeleton, _inside, compare):
@@ -95,7 +121,7 @@ def _offset_loss(answer, skeleton, _inside, _compare):
 TASKS = {
     "points": Task(2, _points_loss),
     "contour": Task(1, _contour_loss),
-    "offset": Task(2, _offset_loss),
+    "offset": Task(2, _offset_loss, of_logits=False),
 }
 
 
@@ -108,6 +134,13 @@ def tasks_of(settings: Loss) -> dict[str, float]:
 def task_channels(settings: Loss) -> int:
     """How many channels the network's output has beside the skeleton."""
     return sum(TASKS[name].channels for name in tasks_of(settings))
+
+
+def lengths_among(settings: Loss) -> list[int]:
+    """The channels of the network's output that are no logits."""
+    tasks = [TASKS[name] for name in tasks_of(settings)]
+    of_logits = [True] + [task.of_logits for task in tasks for _ in range(task.channels)]
+    return [k for k, logits in enumerate(of_logits) if not logits]
 
 
 def task_loss(

@@ -34,7 +34,7 @@ from canet.folds import folds_path, require_folds
 from canet.input_kinds import shown_channel
 from canet.metrics import best_threshold
 from canet.model_folder import save_model
-from canet.prior_runs import DONE, load_start, load_teacher, prior_outputs
+from canet.prior_runs import DONE, digests_of, load_prior, prior_outputs
 from canet.recipe import Loss, Recipe, check
 from canet.samples import Samples, load_split
 from canet.stage import commit, versions
@@ -211,9 +211,10 @@ def _train(
     origin = {"commit": commit(), "versions": versions()}
     with world.first_alone():  # it may build the cache
         train, held_out = load_split(recipe, fold)
-    teacher = load_teacher(recipe, fold, train, device)
-    state = start(recipe, device, load_start(recipe, fold, held_out, device))
-    fitting = Fitting(recipe, train, held_out, device, world, teacher)
+    prior = load_prior(recipe, fold, train, held_out, device)
+    origin["known_images"] = sorted(prior.known | set(digests_of(train).values()))
+    state = start(recipe, device, prior.start)
+    fitting = Fitting(recipe, train, held_out, device, world, prior.teacher)
     resumed = _continue(state, folder, identity, fold, force, world, device)
     parameters = sum(p.numel() for p in state.model.parameters()) / 1e6
     print(
@@ -290,7 +291,6 @@ def _finish(fitting: Fitting, state: State, folder: Path, origin: dict) -> None:
         pictures.draw_panel(shown_maps, skeletons, levels, threshold, held_out.names, panel)
     facts = origin | {
         "recipe": recipe.stored(),
-        "trained_on": digest_of(fitting.train.names),
         "training_images": fitting.train.names,
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "device": describe(fitting.device),

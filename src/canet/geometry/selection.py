@@ -21,7 +21,7 @@ from canet.files import (
 from canet.geometry.candidates import CANDIDATES, PLAIN, ShapeGeometry
 from canet.geometry.features import features_of
 from canet.geometry.series import SERIES, Series
-from canet.recipe import Selection, check_stored
+from canet.recipe import LONGEST_TEXT, Selection, check_stored
 
 FOREST, CONFIG = "forest.skops", "config.json"
 # keys of the configuration that are used, here or in what is said of a prediction
@@ -136,9 +136,13 @@ def _read_series(config: dict, origin: Path) -> Series | None:
     )
     sound = isinstance(names, list) and isinstance(candidates, list)
     sound = sound and len(names) == len(candidates) > 0 and all(isinstance(n, str) for n in names)
+    sound = sound and all(len(n) <= LONGEST_TEXT for n in names)
     if not (sound and wanted and all(c in range(len(CANDIDATES)) for c in candidates)):
         raise UserError(f"{shown(origin)}: its series is damaged; train it again")
-    return Series(names, candidates)
+    series = Series(names, candidates)
+    if [c for c in config["columns"] if str(c).startswith(SERIES)] != list(series.votes([])):
+        raise UserError(f"{shown(origin)}: was made for other votes; train it again")
+    return series
 
 
 def _load_forest(forest_path: Path, columns: list[str]) -> ExtraTreesClassifier:

@@ -14,6 +14,7 @@ from canet.network.pix2pix import Pix2Pix
 from canet.network.side_outputs import SideOutputs
 from canet.recipe import Model
 
+LOOK_AGAIN = ("canet", "unet")
 CLASSES = {c.__name__: c for c in (CANet, PanichevUNet, NguyenUNet, SideOutputs, Pix2Pix)}
 
 
@@ -26,14 +27,20 @@ def build_network(settings: Model, in_channels: int, classes: int = 1) -> Skelet
 
     Args:
         settings: the recipe's `model` section; `block`, `blocks`, `attention_stages` and
-            `reduction` are read where the architecture has a choice.
+            `reduction` are read where the architecture has a choice, `rounds` by CANet and `unet`.
         in_channels: of the input.
         classes: of the output, the first of which is the skeleton.
 
     Raises:
-        UserError: there is no such encoder, or it does not fit the architecture.
+        UserError: there is no such encoder, or it does not fit the architecture, or that does not
+            look more than once.
     """
     s = settings
+    if s.rounds > 1 and s.architecture not in LOOK_AGAIN:
+        raise UserError(
+            f"model.rounds={s.rounds}: {s.architecture} looks once; set 1, or take one of "
+            f"{', '.join(LOOK_AGAIN)}"
+        )
     common = {"encoder_name": s.encoder, "in_channels": in_channels, "classes": classes}
     try:
         match s.architecture:
@@ -41,7 +48,8 @@ def build_network(settings: Model, in_channels: int, classes: int = 1) -> Skelet
                 own = {"attention_stages": s.attention_stages, "reduction": s.reduction}
                 return CANet(block=s.block, blocks=s.blocks, rounds=s.rounds, **own, **common)
             case "unet":
-                return CANet(block="double", blocks=1, attention_stages=[], **common)
+                plain = {"block": "double", "blocks": 1, "attention_stages": []}
+                return CANet(rounds=s.rounds, **plain, **common)
             case "panichev_unet":
                 return PanichevUNet(**common)
             case "nguyen_unet":

@@ -78,10 +78,17 @@ class SideOutputs(SkeletonModel):
             for k in range(classes):
                 fusion.weight[k, k::classes] = 1 / len(channels)
 
+    @property
+    def heads(self) -> list[nn.Module]:
+        return [self.segmentation_head, *self.decoder.heads]
+
     def forward(
         self, x: torch.Tensor, auxiliary: bool = False, drawn: torch.Tensor | None = None
     ) -> torch.Tensor | list[torch.Tensor]:
-        """As every architecture's, with the stages' outputs at full size behind the fused one."""
+        """As every architecture's, with the stages' outputs at full size behind the fused one.
+
+        It looks once: `drawn` is not read.
+        """
         if not torch.compiler.is_compiling():
             self.check_input_shape(x)
         sides = self.decoder(self.encoder(x))

@@ -16,7 +16,7 @@ from canet.recipe import Machine, Recipe, check_stored
 from canet.report.held_out import HeldOut, held_out_of
 from canet.report.searches import Search, searches_of
 from canet.runs import finished_folds
-from canet.scoring import read_columns, read_table
+from canet.scoring import damaged, read_columns, read_table
 from canet.selection_training import FOLDER
 
 HISTORY = {"epoch": float, "loss": float, "lr": float}  # and f1 where images are held out
@@ -112,5 +112,11 @@ def classical_scores(recipe: Recipe, held_out: HeldOut) -> pd.DataFrame:
 
 def _scored(recipe: Recipe, methods: Iterable[str]) -> pd.DataFrame:
     """`FIGURES` of methods in a geometry run's own table, as far as it has them."""
-    scores = read_table(recipe.run_folder / "scores.csv", "f1", "pooled_f1", "one_component")
-    return scores.loc[scores.index.isin(list(methods))].reindex(columns=FIGURES)
+    path = recipe.run_folder / "scores.csv"
+    if not path.is_file():
+        return pd.DataFrame(columns=FIGURES, dtype=float)
+    scores = read_table(path, "f1", "pooled_f1", "one_component")
+    try:
+        return scores.loc[scores.index.isin(list(methods))].reindex(columns=FIGURES).astype(float)
+    except ValueError:
+        raise damaged(path) from None
