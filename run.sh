@@ -139,4 +139,4 @@ main() {
   done
 }
 
-main "$@"
+main "$@"; exit # in one line, read before it runs: the file may change meanwhile
