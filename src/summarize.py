@@ -72,8 +72,8 @@ def main() -> None:
         f"   F1        {result['f1_cross_fitted']:.4f} on {result['images']} held-out images "
         f"(threshold chosen on others of them)"
     )
-    if "CANet_plain" in table.index:  # not in runs whose threshold was tuned long ago
-        before, after = table.loc["CANet_plain"], table.loc["CANet"]
+    if "network_plain" in table.index:  # not in runs whose threshold was tuned long ago
+        before, after = table.loc["network_plain"], table.loc["network"]
         print(
             f"   pieces    {after['one_component']:.0%} in one, {after['breaks']:.1f} breaks each"
             f" (before post-processing {before['one_component']:.0%}, {before['breaks']:.1f})"

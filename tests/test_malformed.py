@@ -644,17 +644,17 @@ SCORES = {
     "empty": b"",
     "binary": bytes(range(256)),
     "no method": b"f1,x\n1,2\n",
-    "no score": b"method,x\nCANet,2\n",
-    "a text for a score": b"method,f1\nCANet,high\n",
-    "more fields in a row": b"method,f1\nCANet,1,2,3\nx,1,2,3,4,5\n",
+    "no score": b"method,x\nnetwork,2\n",
+    "a text for a score": b"method,f1\nnetwork,high\n",
+    "more fields in a row": b"method,f1\nnetwork,1,2,3\nx,1,2,3,4,5\n",
     "a folder": lambda path: path.mkdir(),
 }
 
 
 @table(SCORES)
 def test_a_damaged_table_of_scores_is_refused(case, tmp_path):
-    right = write(tmp_path / "right.csv", b"method,f1\nCANet,1\n")
-    assert read_table(right, "f1").loc["CANet", "f1"] == 1
+    right = write(tmp_path / "right.csv", b"method,f1\nnetwork,1\n")
+    assert read_table(right, "f1").loc["network", "f1"] == 1
     with pytest.raises((UserError, IsADirectoryError), match=r"scores\.csv"):
         read_table(write(tmp_path / "scores.csv", case), "f1")
 

@@ -126,7 +126,7 @@ def test_the_figures_are_those_of_the_search(page, made):
     assert page.texts["strong"] == [f"{tuned['f1_cross_fitted']:.4f}"]
     cells, methods = page.texts["td"], page.texts["th"]
     assert {"net, cross-fitted", "net, at its threshold", "fold 0, 4 images"} <= set(methods)
-    for method in ("CANet", "CANet_plain"):
+    for method in ("network", "network_plain"):
         assert f"{scores.loc[method, 'f1']:.4f}" in cells
         assert f"{scores.loc[method, 'pooled_f1']:.4f}" in cells
     assert f"{tuned['threshold']:.3f}" in cells

@@ -422,4 +422,4 @@ def test_threshold_search_end_to_end(tiny, tiny_folds):
     assert result == search_threshold(tiny)  # current: read, not searched again
     assert search_threshold(tiny, trials=10)["trials"] == result["trials"] + 2
     scores = (tiny.run_folder / "scores.csv").read_text()
-    assert all(name in scores for name in ("CANet", "zhang_suen", "lee", "medial_axis"))
+    assert all(name in scores for name in ("network", "zhang_suen", "lee", "medial_axis"))

@@ -392,7 +392,7 @@ def cross_fitted_scores(images: OutOfFold, settings: Postprocess) -> dict[str, f
 
 
 def write_scores(recipe: Recipe, images: OutOfFold, result: dict) -> dict:
-    """`scores.csv`: CANet before and after post-processing, classical methods on the same images.
+    """`scores.csv`: network before and after post-processing, classical methods on the same images.
 
     Returns:
         `before` and `after`: the figures of plain thresholding at its best threshold, and those of
@@ -401,15 +401,15 @@ def write_scores(recipe: Recipe, images: OutOfFold, result: dict) -> dict:
     chosen = Postprocess(**result["postprocess"])
     plain = Postprocess(inside_shape=chosen.inside_shape)
     scores = {
-        "CANet": scores_of(images, result["threshold"], chosen),
-        "CANet_plain": scores_of(images, result["threshold_without_postprocessing"], plain),
+        "network": scores_of(images, result["threshold"], chosen),
+        "network_plain": scores_of(images, result["threshold_without_postprocessing"], plain),
     }
     for name, method in BESIDE_RUNS.items():
         shapes = progress(images.shapes, desc=name, unit="image", leave=False, delay=2)
         scores[name] = [score_image(method(x), s) for x, s in zip(shapes, images.skeletons)]
     rows = {name: summarize(figures) for name, figures in scores.items()}
-    each = [{"image": n} | asdict(s) for n, s in zip(images.names, scores["CANet"])]
+    each = [{"image": n} | asdict(s) for n, s in zip(images.names, scores["network"])]
     write_table(recipe.run_folder / "out_of_fold.csv", pd.DataFrame(each))
     table = pd.DataFrame([{"method": name} | row for name, row in rows.items()])
     write_table(recipe.run_folder / "scores.csv", table)
-    return {"before": rows["CANet_plain"], "after": rows["CANet"]}
+    return {"before": rows["network_plain"], "after": rows["network"]}
