@@ -1,18 +1,19 @@
 """Train every row of the paper's tables, and of this project's own, and write what came out.
 
-reads   tables/*.yaml, tables/budget.yaml, the data set
+reads   tables/*.yaml, tables/budgets/*.yaml, the data set
 writes  runs/tables/NAME/fold-K/ for every training, NAME/fold-K.log beside it,
         results/TABLE.csv and results/tables.md after each
 
 A row is trained once for each split. Rows of several tables that train the same share one training,
 what is finished is not trained again, and what was stopped or killed continues. A row that fails is
-reported, and the others go on. --set changes the budget of all rows but those that are about
-that very key.
+reported, and the others go on. Width and length of the trainings are those of a budget, for a GPU
+or a CPU; --set changes it for all rows but those that are about that very key.
 
 examples:
   python src/make_tables.py                           the paper's tables, and two more
   python src/make_tables.py table3 table5
   python src/make_tables.py beyond                    what the paper has not: only when named
+  python src/make_tables.py table3 --budget cpu --parallel 2    two trainings, one core each
   python src/make_tables.py --minutes 25              then save, and say what is left
   python src/make_tables.py --minutes 0               train nothing, write what is there
   python src/make_tables.py --parallel 8 --set train.epochs=60 model.encoder=resblock32
@@ -27,6 +28,7 @@ from pathlib import Path
 
 from canet import stage, tables
 from canet.dataset import ImageFolders
+from canet.device import pick_device
 from canet.files import REPOSITORY, UserError, digest_of, shown
 from canet.folds import folds_path
 from canet.map_cache import load_maps
@@ -43,6 +45,9 @@ def parse() -> argparse.Namespace:
         "tables", nargs="*", metavar="TABLE", help="in tables/ (default: all but beyond)"
     )
     stage.add_overrides(parser)
+    parser.add_argument(
+        "--budget", metavar="NAME", help="in tables/budgets/ (default: cpu where there is no GPU)"
+    )
     parser.add_argument("--parallel", type=int, metavar="N", help="trainings at once")
     parser.add_argument("--minutes", type=float, metavar="M", help="stop after so long")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "results", metavar="DIR")
@@ -121,10 +126,11 @@ def main() -> None:
     args, began = parse(), time.monotonic()
     deadline = math.inf if args.minutes is None else began + 60 * args.minutes
     names = args.tables or tables.available()
-    plans = [plan_table(tables.path_of(name), args.overrides) for name in names]
+    budget = args.budget or ("gpu" if pick_device("auto").type == "cuda" else "cpu")
+    plans = [plan_table(tables.path_of(name), args.overrides, budget) for name in names]
     plans = [plan for plan in plans if args.tables or plan.table.by_default]
     written = [args.results / f"{plan.name}.csv" for plan in plans] + [args.results / PAGE]
-    stage.announce("tables", [plan.path for plan in plans], written)
+    stage.announce(f"tables, budget {budget}", [plan.path for plan in plans], written)
     prepare(plans)
     trainings = trainings_of(plans)
     outcome = train(plans, trainings, args, deadline)

@@ -18,7 +18,9 @@ from canet.tables import Training, plan_table, trainings_of
 @pytest.fixture
 def folder(tmp_path):
     """A budget, and two tables of which one row each trains the same."""
-    write_text(tmp_path / "tables/budget.yaml", "splits: [0, 1, 2]\nset: {train.epochs: 9}\n")
+    budget = "splits: [0, 1, 2]\nset: {train.epochs: 9}\n"
+    write_text(tmp_path / "tables/budgets/gpu.yaml", budget)
+    write_text(tmp_path / "tables/budgets/other.yaml", budget.replace("9", "3"))
     inputs = """\
 title: Inputs
 source: a test
@@ -48,11 +50,12 @@ def quick(overrides):
     return [*kept, "model.attention_stages=[5]"]  # attention to many pixels is slow on a CPU
 
 
+@pytest.mark.parametrize("budget", ["gpu", "cpu"])
 @pytest.mark.parametrize("name", tables.available())
-def test_the_tables_here_can_be_read_and_trained(name):
+def test_the_tables_here_can_be_read_and_trained(name, budget):
     path = tables.path_of(name)
     assert len(tables.read_table(path).rows) >= 4
-    plan = plan_table(path, [])
+    plan = plan_table(path, [], budget)
     assert len(plan.splits) >= 3
     assert all(planned.recipe.train.epochs < 200 for planned in plan.rows)
 
@@ -67,6 +70,10 @@ def test_rows_go_before_the_budget_and_the_command_line_changes_the_budget(folde
     plan = plan_table(folder / "losses.yaml", ["train.lr=0.5"])
     assert [p.recipe.train.lr for p in plan.rows] == [0.5, 1e30, 0.5]
     assert plan.budget == "train.epochs=9 train.lr=0.5"
+    other = plan_table(folder / "losses.yaml", [], "other")
+    assert [p.recipe.train.epochs for p in other.rows] == [3, 3, 200]
+    with pytest.raises(UserError, match=r"no budget .*none.yaml; there are gpu, other"):
+        plan_table(folder / "losses.yaml", [], "none")
 
 
 def test_what_trains_the_same_is_trained_once_and_first_splits_come_first(folder):
@@ -160,7 +167,8 @@ def test_what_time_cuts_is_saved_and_continued(folder, quick, monkeypatch):
 
 
 def test_a_stop_ends_every_training(folder, quick, data_root, tmp_path):
-    words = [folder / "inputs.yaml", "--parallel", "2", "--results", tmp_path / "results"]
+    words = [folder / "inputs.yaml", "--budget", "gpu", "--parallel", "2"]
+    words += ["--results", tmp_path / "results"]
     script = Script("make_tables", *words, "--set", *quick, "train.epochs=500")
     runs = tmp_path / "runs"
     deadline = time.monotonic() + 60
@@ -181,8 +189,8 @@ def test_rows_end_in_tables_whatever_becomes_of_others(folder, quick, tmp_path):
     made = f"speed: true\ngenerate: {{'{generated}': 2}}\n"
     short = "  - {name: Short"
     write_text(path, path.read_text().partition(short)[0] + added + made)
-    write_text(folder / "budget.yaml", "splits: [0]\n")
-    words = [path, "--results", results, "--set", *quick, "train.epochs=1"]
+    write_text(folder / "budgets/gpu.yaml", "splits: [0]\n")
+    words = [path, "--budget", "gpu", "--results", results, "--set", *quick, "train.epochs=1"]
     done = run_script("make_tables", *words)
     assert done.code == 1 and "1 of 3 trainings failed" in done.stderr
     assert "losses: Diverging, fold 0: error: the loss became" in done.stdout

@@ -7,7 +7,7 @@ import pandas as pd
 
 from canet.files import UserError, shown, write_text
 from canet.scoring import write_table
-from canet.tables import BUDGET, Plan, Table, Training, read_table
+from canet.tables import Plan, Table, Training, read_table
 
 PAGE = "tables.md"
 TEXTS = ("row", "f1_by_split", "device", "budget", "commit", "run")
@@ -94,7 +94,7 @@ def write_results(plan: Plan, trainings: list[Training], folder: Path) -> pd.Dat
 
 def write_page(tables: Path, folder: Path) -> None:
     """All tables that have results, as Markdown."""
-    known = [(path, read_table(path)) for path in tables.glob("*.yaml") if path.name != BUDGET]
+    known = [(path, read_table(path)) for path in tables.glob("*.yaml")]
     sections = [
         section_of(path.stem, table, read_results(folder / f"{path.stem}.csv"))
         for path, table in sorted(known, key=lambda both: (both[1].source, both[0]))

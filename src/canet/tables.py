@@ -1,7 +1,8 @@
 """Tables of results: named rows, each a training on several splits, under one budget.
 
-`tables/*.yaml` are tables, `tables/budget.yaml` holds what all their rows share. Two rows that
-train the same are one training: its run is named by what it trains, not by who asks for it.
+`tables/*.yaml` are tables, `tables/budgets/*.yaml` what all their rows share on a kind of machine:
+the splits, and settings that make a training affordable. Two rows that train the same are one
+training: its run is named by what it trains, not by who asks for it.
 """
 
 import json
@@ -25,7 +26,7 @@ from canet.recipe import (
 )
 from canet.training import TRAINING_SECTIONS, fold_folder, identity_of
 
-FOLDER, BUDGET = REPOSITORY / "tables", "budget.yaml"
+FOLDER, BUDGETS = REPOSITORY / "tables", "budgets"
 SCORES, SPEED = "scores.json", "speed.json"  # of a training, in its fold's folder
 NOT_NAMED = ("folds", "test_shapes", "test_skeletons")  # of data: what changes no training
 LONGEST_KIND = 40  # characters of a run's name
@@ -88,7 +89,7 @@ class Plan:
 
 def available() -> list[str]:
     """Names of the tables in `tables/`."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml") if path.name != BUDGET)
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def path_of(name: str) -> Path:
@@ -98,7 +99,7 @@ def path_of(name: str) -> Path:
         UserError: there is none.
     """
     for path in (FOLDER / f"{name}.yaml", Path(name)):
-        if path.suffix == ".yaml" and path.name != BUDGET and path.is_file():
+        if path.suffix == ".yaml" and path.is_file():
             return path
     raise UserError(f"no table {printable(name)}; there are {', '.join(available())}")
 
@@ -116,19 +117,32 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def plan_table(path: Path, overrides: list[str]) -> Plan:
-    """A table with its budget (`budget.yaml` beside it) and the recipes of its rows.
+def read_budget(path: Path) -> Budget:
+    """A budget as its file describes it.
+
+    Raises:
+        UserError: there is none, an unknown key or a wrong value.
+    """
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        raise UserError(f"no budget {shown(path)}; there are {there or 'none'}")
+    return check(read_yaml(path), shown(path), Budget)
+
+
+def plan_table(path: Path, overrides: list[str], budget: str = "gpu") -> Plan:
+    """A table with its budget and the recipes of its rows.
 
     Args:
         path: of the table.
+        budget: its name, a file in `budgets/` beside the table.
         overrides: `key=value`, of the budget; rows that set the same key keep theirs.
 
     Raises:
         UserError: listing every row that cannot be trained.
     """
     table = read_table(path)
-    budget = check(read_yaml(path.with_name(BUDGET)), shown(path.with_name(BUDGET)), Budget)
-    shared = _as_text(budget.set) | dict(_split(text) for text in overrides)
+    granted = read_budget(path.with_name(BUDGETS) / f"{budget}.yaml")
+    shared = _as_text(granted.set) | dict(_split(text) for text in overrides)
     load(table.recipe, _written(shared))  # so that what is wrong with all rows is said once
     rows, problems = [], []
     for row in table.rows:
@@ -140,7 +154,7 @@ def plan_table(path: Path, overrides: list[str]) -> Plan:
         raise UserError(f"{shown(path)}: " + "\n  ".join(problems))
     trained = {k: v for k, v in shared.items() if not k.startswith(NOT_THE_TRAINING)}
     said = " ".join(_written(trained)).replace('"', "")
-    return Plan(path, table, budget.splits, said, rows)
+    return Plan(path, table, granted.splits, said, rows)
 
 
 def _plan_row(table: Table, row: Row, shared: dict[str, str]) -> Planned:
