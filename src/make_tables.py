@@ -13,7 +13,7 @@ examples:
   python src/make_tables.py                           the paper's tables, and two more
   python src/make_tables.py table3 table5
   python src/make_tables.py beyond                    what the paper has not: only when named
-  python src/make_tables.py table3 --budget cpu --parallel 2    two trainings, one core each
+  python src/make_tables.py table3 --budget cpu       narrow and short: the default without a GPU
   python src/make_tables.py --minutes 25              then save, and say what is left
   python src/make_tables.py --minutes 0               train nothing, write what is there
   python src/make_tables.py --parallel 8 --set train.epochs=60 model.encoder=resblock32
@@ -48,7 +48,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--budget", metavar="NAME", help="in tables/budgets/ (default: cpu where there is no GPU)"
     )
-    parser.add_argument("--parallel", type=int, metavar="N", help="trainings at once")
+    parser.add_argument(
+        "--parallel", type=int, metavar="N", help="trainings at once (default: by cores, up to 5)"
+    )
     parser.add_argument("--minutes", type=float, metavar="M", help="stop after so long")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "results", metavar="DIR")
     args = parser.parse_args()

@@ -207,8 +207,9 @@ def test_rows_end_in_tables_whatever_becomes_of_others(folder, quick, tmp_path):
     assert (results / "losses.csv").read_bytes() == before
 
 
-def test_one_at_a_time_on_a_cpu_and_as_many_as_asked_for_elsewhere(monkeypatch):
-    assert places("cpu") == ["cpu"] and places("cpu", 3) == ["cpu"] * 3
+def test_one_for_each_core_of_a_cpu_and_as_many_as_cores_feed_on_gpus(monkeypatch):
+    monkeypatch.setattr(table_training.os, "cpu_count", lambda: 2)
+    assert places("cpu") == ["cpu"] * 2 and places("cpu", 3) == ["cpu"] * 3
     monkeypatch.setattr(table_training, "pick_device", lambda name: SimpleNamespace(type="cuda"))
     monkeypatch.setattr(table_training.os, "cpu_count", lambda: 16)
     assert places("auto") == ["auto"] * 5
