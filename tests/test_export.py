@@ -6,11 +6,14 @@ import pytest
 import torch
 from scripts import run_script
 
+from canet import demo
 from canet.dataset import ImageFolders
 from canet.export import export
-from canet.files import UserError, read_grey
+from canet.files import REPOSITORY, UserError, read_grey, write_png
+from canet.metrics import summarize
 from canet.network import CANet
 from canet.runs import load_run
+from canet.scoring import score_predictions
 from canet.threshold_search import search_threshold
 from canet.training import train_fold
 
@@ -55,6 +58,22 @@ def test_exported_weights_predict_alone_what_the_run_predicts(run, tiny, tmp_pat
     assert all(set(np.unique(read_grey(p))) <= {0, 255} for p in written)
     done = run_script("make_submission", *words, "--folds", "0")
     assert done.code == 1 and "is one model" in done.stderr
+
+
+def test_what_is_shipped_is_whole_small_and_good_on_shapes_it_has_not_seen(tmp_path):
+    home = REPOSITORY / "weights" / "compact"
+    weights = (home / "model.safetensors").read_bytes()
+    assert len(weights) < 16e6 and sha256(weights).hexdigest() in (home / "README.md").read_text()
+    made = [demo.example(seed=0, index=i) for i in range(4)]
+    for name, shape, _ in made:
+        write_png(tmp_path / "shapes" / name, shape)
+    words = ["--run", home, "--images", tmp_path / "shapes", "--device", "cpu"]
+    done = run_script("make_submission", *words, "--out", tmp_path / "drawn")
+    assert done.code == 0, done.stderr
+    drawn = {name: read_grey(tmp_path / "drawn" / name) > 0 for name, *_ in made}
+    scores = score_predictions(drawn, {name: label > 0 for name, _, label in made})
+    figures = summarize(list(scores.values()))
+    assert figures["f1_within_1px"] > 0.95 and figures["one_component"] == 1
 
 
 def test_a_damaged_export_is_one_line(run, tmp_path):
