@@ -1,6 +1,7 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -138,6 +139,26 @@ def test_means_spreads_and_paired_differences(folder, monkeypatch):
     page = (folder / "results" / "tables.md").read_text()
     assert "| Usual | – | 0.7200 ± 0.0283 (2) | – | 0.6000 | 50% | 12.35 M | 2 s |" in page
     assert "| Diverging | – | – |" in page and "## Inputs" not in page
+
+
+def test_a_row_that_the_budget_leaves_out_is_not_trained_and_says_why(folder, monkeypatch):
+    path = folder / "budgets/gpu.yaml"
+    write_text(path, path.read_text() + "leave_out: {Diverging: too long}\n")
+    plan = plan_table(folder / "losses.yaml", [])
+    assert {row for t in trainings_of([plan]) for row in t.rows} == {
+        "losses: Usual",
+        "losses: Short",
+    }
+    fixed = {"pooled_f1": 0.6, "one_component": 0.5, "parameters": 12345678, "training_s": 2.0}
+    fixed |= {"device": "d", "commit": "c"}
+    monkeypatch.setattr(Training, "scores", lambda t: fixed | {"f1": t.recipe.loss.gamma / 10})
+    above = replace(plan, table=plan.table.model_copy(update={"compare": "above"}))
+    written = table_results.write_results(above, trainings_of([above]), folder / "results")
+    usual, diverging, short = written.to_dict("records")
+    assert pd.isna(diverging["f1"]) and pd.isna(diverging["change"])
+    assert short["change"] == pytest.approx(short["f1"] - usual["f1"]) != 0
+    page = (folder / "results" / "tables.md").read_text()
+    assert "- Diverging: not trained; too long\n" in page
 
 
 def write_tiny_folds(plan) -> None:

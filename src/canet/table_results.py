@@ -10,7 +10,7 @@ from canet.scoring import write_table
 from canet.tables import Plan, Table, Training, read_table
 
 PAGE = "tables.md"
-TEXTS = ("row", "f1_by_split", "device", "budget", "commit", "run")
+TEXTS = ("row", "left_out", "f1_by_split", "device", "budget", "commit", "run")
 NUMBERS = ("paper", "f1", "f1_sd", "change", "change_sd", "pooled_f1", "one_component")
 NUMBERS += ("parameters", "training_s", "images_per_s")
 HEAD = """\
@@ -40,26 +40,27 @@ def _joined(found: list[dict], key: str) -> str:
 def rows_of(plan: Plan, trainings: list[Training]) -> pd.DataFrame:
     """A table's figures as they are now, one line a row; empty where nothing is trained yet."""
     by_run = {(t.recipe.name, t.fold): t for t in trainings}
-    lines, scores = [], []
+    lines, above = [], []
     for planned in plan.rows:
-        own = {k: by_run[planned.recipe.name, k] for k in plan.splits}
+        own = {} if planned.left_out else {k: by_run[planned.recipe.name, k] for k in plan.splits}
         found = {k: s for k, t in own.items() if (s := t.scores())}
-        scores.append({k: s["f1"] for k, s in found.items()})
-        reference = scores[0 if plan.table.compare == "first" else max(0, len(scores) - 2)]
-        common = sorted(found.keys() & reference.keys()) if len(scores) > 1 else []
-        changes = [found[k]["f1"] - reference[k] for k in common]
-        f1, judged = list(scores[-1].values()), list(found.values())
-        speed = own[plan.splits[0]].speed() if plan.table.speed else None
+        scores = {k: s["f1"] for k, s in found.items()}
+        reference = above[0 if plan.table.compare == "first" else -1] if above else {}
+        above += [] if planned.left_out else [scores]
+        changes = [scores[k] - reference[k] for k in sorted(scores.keys() & reference.keys())]
+        f1, judged = list(scores.values()), list(found.values())
+        speed = own[plan.splits[0]].speed() if plan.table.speed and own else None
         lines.append(
             {
                 "row": planned.row.name,
+                "left_out": planned.left_out,
                 "paper": planned.row.paper,
                 "f1": _mean(judged, "f1"),
                 "f1_sd": _spread(f1),
                 "splits": len(f1),
                 "change": float(np.mean(changes)) if changes else None,
                 "change_sd": _spread(changes),
-                "f1_by_split": " ".join(f"{k}:{value:.4f}" for k, value in scores[-1].items()),
+                "f1_by_split": " ".join(f"{k}:{value:.4f}" for k, value in scores.items()),
                 "pooled_f1": _mean(judged, "pooled_f1"),
                 "one_component": _mean(judged, "one_component"),
                 "parameters": judged[0]["parameters"] if judged else None,
@@ -127,6 +128,8 @@ def section_of(name: str, table: Table, results: pd.DataFrame) -> str:
     lines += [_line(heads), _line(["---"] * len(heads))]
     lines += [_line(_cells(line, table.speed)) for line in results.to_dict("records")]
     lines += ["", *(f"- {row.name}: {row.note}" for row in table.rows if row.note)]
+    left_out = zip(results["row"], results["left_out"])
+    lines += [f"- {row}: not trained; {why}" for row, why in left_out if why]
     for key in ("device", "commit", "budget"):
         said = "; ".join(sorted({value for value in results[key] if value}))
         lines.append(f"- {key}: {said}")

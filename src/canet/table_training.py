@@ -50,7 +50,7 @@ def train_and_judge(training: Training) -> None:
     """
     recipe = training.recipe
     write_text(recipe.run_folder / "recipe.yaml", recipe.to_yaml())
-    folder = train_fold(recipe, training.fold)
+    folder = train_fold(recipe, training.fold, averaged=recipe.predict.tta)
     facts = read_json(folder / "model" / FACTS, **FROM_FACTS)
     if not facts:
         raise UserError(f"{shown(folder / 'model' / FACTS)}: damaged; delete {shown(folder)}")

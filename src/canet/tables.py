@@ -6,7 +6,7 @@ training: its run is named by what it trains, not by who asks for it.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -61,15 +61,20 @@ class Table(Section):
 class Budget(Section):
     splits: list[Count | Literal[0]] = Field(min_length=1, description="folds to hold out")
     set: dict[str, Any] = Field({}, description="overrides of every row")
+    leave_out: dict[str, str] = Field({}, description="rows not trained, and why not")
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A row with the recipe that it trains and the words that name it to a stage script."""
+    """A row with the recipe that it trains and the words that name it to a stage script.
+
+    `left_out` tells why the budget does not train it; empty where it does.
+    """
 
     row: Row
     recipe: Recipe
     words: list[str]
+    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,8 @@ def plan_table(path: Path, overrides: list[str], budget: str = "gpu") -> Plan:
     rows, problems = [], []
     for row in table.rows:
         try:
-            rows.append(_plan_row(table, row, shared))
+            planned = _plan_row(table, row, shared)
+            rows.append(replace(planned, left_out=granted.leave_out.get(row.name, "")))
         except UserError as error:
             problems.append(f"{row.name}: {error}")
     if problems:
@@ -239,6 +245,8 @@ def trainings_of(plans: list[Plan]) -> list[Training]:
     for number in range(max(len(plan.splits) for plan in plans)):
         for plan in plans:
             for planned in plan.rows if number < len(plan.splits) else ():
+                if planned.left_out:
+                    continue
                 key = (plan.splits[number], planned.recipe.name)
                 rows = wanted[key].rows if key in wanted else ()
                 rows = (*rows, f"{plan.name}: {planned.row.name}")

@@ -140,7 +140,7 @@ def load_held_out(recipe: Recipe, files: list[Path]) -> OutOfFold:
 
 
 def read_held_out(path: Path) -> dict[str, np.ndarray]:
-    """Names (N,), levels and, but in old files, levels_tta (N, H, W) uint8 of a fold's images.
+    """Names (N,), levels and, but in tables, levels_tta (N, H, W) uint8 of a fold's images.
 
     Raises:
         UserError: the file is damaged or holds something else; nothing in it is ever run.

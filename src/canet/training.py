@@ -174,18 +174,19 @@ def set_aside(folder: Path) -> Path:
     return kept
 
 
-def train_fold(recipe: Recipe, fold: int | str, force: bool = False) -> Path:
+def train_fold(recipe: Recipe, fold: int | str, force: bool = False, averaged: bool = True) -> Path:
     """Train one fold, or continue it, and write its folder; under torchrun, with all processes.
 
     Args:
         recipe: resolved; stored with the model.
         fold: number of the held-out fold, or `all` to train on every image.
         force: start over; what was there is renamed, never deleted.
+        averaged: also predict the held-out images from eight views, which takes eight times longer.
 
     Returns:
         the fold's folder: `model/`, `metrics.csv`, `curves.png`, `panel.png`,
-        `held_out.npz` (names and probabilities as uint8 levels, from one view and averaged over
-        eight), `tensorboard/`.
+        `held_out.npz` (names and probabilities as uint8 levels, from one view and, if wanted,
+        averaged over eight), `tensorboard/`.
 
     Raises:
         UserError: no folds or images, out of memory (with the batch that fits), SIGTERM, or
@@ -197,12 +198,18 @@ def train_fold(recipe: Recipe, fold: int | str, force: bool = False) -> Path:
         if world.is_first:
             problem = f"fold {fold} is being trained by {{holder}}; wait for it, or stop it"
             held.enter_context(locked(folder.with_name(f".{folder.name}.lock"), problem))
-        _train(recipe, fold, folder, force, world, device)
+        _train(recipe, fold, folder, force, averaged, world, device)
     return folder
 
 
 def _train(
-    recipe: Recipe, fold: int | str, folder: Path, force: bool, world: World, device: torch.device
+    recipe: Recipe,
+    fold: int | str,
+    folder: Path,
+    force: bool,
+    averaged: bool,
+    world: World,
+    device: torch.device,
 ) -> None:
     identity = identity_of(recipe, fold)
     if world.share(is_done(folder, identity)) and not force:
@@ -233,7 +240,7 @@ def _train(
     except (torch.OutOfMemoryError, MemoryError):
         del state, fitting  # what they hold must not count when batches are tried
     else:
-        _finish(fitting, state, folder, {"fold": fold, "identity": identity} | origin)
+        _finish(fitting, state, folder, {"fold": fold, "identity": identity} | origin, averaged)
         return
     gc.collect()
     raise UserError(_explain_memory(recipe, train, device, world))
@@ -273,22 +280,23 @@ def _aside(folder: Path) -> Path:
     return kept
 
 
-def _finish(fitting: Fitting, state: State, folder: Path, origin: dict) -> None:
+def _finish(fitting: Fitting, state: State, folder: Path, origin: dict, averaged: bool) -> None:
     """Write model, held-out probabilities and pictures; last of all the mark that it is done."""
     recipe, held_out = fitting.recipe, fitting.held_out
     state.judged.eval()
-    views = [fitting.predict_held_out(state.judged, tta) if held_out else None for tta in (0, 1)]
+    views = {"levels": False} | ({"levels_tta": True} if averaged else {})
+    levels = {k: fitting.predict_held_out(state.judged, v) for k, v in views.items() if held_out}
     if not fitting.world.is_first:
         return
     pictures.draw_curves(state.history, folder / "curves.png")
     if held_out:
-        levels, averaged = views
-        threshold, _ = best_threshold(levels, held_out.skeletons.astype(bool))
-        arrays = {"names": np.array(held_out.names), "levels": levels, "levels_tta": averaged}
+        threshold, _ = best_threshold(levels["levels"], held_out.skeletons.astype(bool))
+        arrays = {"names": np.array(held_out.names)} | levels
         write_with(folder / "held_out.npz", lambda t: _save_arrays(t, arrays))
         shown_maps = held_out.maps[:, shown_channel(recipe.input.kind)]
         skeletons, panel = held_out.skeletons > 0, folder / "panel.png"
-        pictures.draw_panel(shown_maps, skeletons, levels, threshold, held_out.names, panel)
+        shown_levels = levels["levels"]
+        pictures.draw_panel(shown_maps, skeletons, shown_levels, threshold, held_out.names, panel)
     facts = origin | {
         "recipe": recipe.stored(),
         "training_images": fitting.train.names,
