@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from scripts import Script, run_script
@@ -122,11 +123,11 @@ def test_means_spreads_and_paired_differences(folder, monkeypatch):
     plan = plan_table(folder / "losses.yaml", [])
     row = {planned.recipe.name: planned.row.name for planned in plan.rows}
     fixed = {"pooled_f1": 0.6, "one_component": 0.5, "parameters": 12345678, "training_s": 2.0}
-    fixed |= {"device": "d", "commit": "c"}
+    fixed |= {"device": "d"}
 
     def scores(self: Training) -> dict | None:
         found = f1.get((row[self.recipe.name], self.fold))
-        return found and {"f1": found} | fixed
+        return found and {"f1": found} | fixed | {"commit": f"c{self.fold}"}
 
     monkeypatch.setattr(Training, "scores", scores)
     written = table_results.write_results(plan, trainings_of([plan]), folder / "results")
@@ -139,6 +140,7 @@ def test_means_spreads_and_paired_differences(folder, monkeypatch):
     page = (folder / "results" / "tables.md").read_text()
     assert "| Usual | – | 0.7200 ± 0.0283 (2) | – | 0.6000 | 50% | 12.35 M | 2 s |" in page
     assert "| Diverging | – | – |" in page and "## Inputs" not in page
+    assert "- commit: c0; c1; c2\n" in page  # each once, though two rows share c1
 
 
 def test_a_row_that_the_budget_leaves_out_is_not_trained_and_says_why(folder, monkeypatch):
@@ -219,7 +221,9 @@ def test_rows_end_in_tables_whatever_becomes_of_others(folder, quick, tmp_path):
     assert table["splits"].to_dict() == {"Usual": 1, "Diverging": 0, "Extra": 1}
     assert table["images_per_s"].notna().to_dict()["Usual"]
     assert table.loc["Usual", "budget"].endswith("[5] train.epochs=1")
-    names = read_json(tmp_path / f"runs/{table.loc['Extra', 'run']}/fold-0/model/training.json")
+    fold = tmp_path / f"runs/{table.loc['Extra', 'run']}/fold-0"
+    assert "levels_tta" not in np.load(fold / "held_out.npz")  # one view: eight take long
+    names = read_json(fold / "model/training.json")
     assert sum(n.startswith("generated/") for n in names["training_images"]) == 2
     before = (results / "losses.csv").read_bytes()
     again = run_script("make_tables", path, "--minutes", "0", *words[1:])

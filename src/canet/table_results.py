@@ -131,7 +131,9 @@ def section_of(name: str, table: Table, results: pd.DataFrame) -> str:
     left_out = zip(results["row"], results["left_out"])
     lines += [f"- {row}: not trained; {why}" for row, why in left_out if why]
     for key in ("device", "commit", "budget"):
-        said = "; ".join(sorted({value for value in results[key] if value}))
+        said = "; ".join(
+            sorted({one for value in results[key] for one in value.split("; ") if one})
+        )
         lines.append(f"- {key}: {said}")
     return "\n".join(lines) + "\n"
 
