@@ -17,6 +17,8 @@ def test_what_was_stored_with_a_key_that_is_no_more_loads():
     stored = recipe.load("cpu").stored()
     older = stored | {"selection": stored["selection"] | {"class_names": False}}
     assert recipe.check_stored(older, "older") == recipe.check_stored(stored, "now")
+    older["augment"] = stored["augment"] | {"native_epochs": 0}
+    assert recipe.check_stored(older, "older") == recipe.check_stored(stored, "now")
     used = stored | {"selection": stored["selection"] | {"class_names": True}}
     with pytest.raises(UserError, match="class_names"):
         recipe.check_stored(used, "older")

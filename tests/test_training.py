@@ -280,6 +280,20 @@ def test_the_target_is_a_mixture_of_label_and_teacher(tiny, tiny_folds):
     assert Fitting(share, train, None, CPU).target(x, y) is y
 
 
+@pytest.mark.parametrize("resident", [False, True])
+def test_a_share_of_the_epochs_is_native(tiny, tiny_folds, resident):
+    train, _ = load_split(tiny, 0)
+    chosen = tiny.model_copy(
+        update={
+            "augment": tiny.augment.model_copy(update={"native_share": 0.25}),
+            "train": tiny.train.model_copy(update={"epochs": 6}),
+            "machine": tiny.machine.model_copy(update={"resident": resident}),
+        }
+    )
+    loader = Fitting(chosen, train, None, CPU).loader
+    assert (loader if resident else loader.dataset).native_from == 4  # 0, 1, 2, 3 are not
+
+
 def test_images_on_the_device_and_a_break_end_bit_for_bit_alike(tiny, tiny_folds, monkeypatch):
     resident = tiny.machine.model_copy(update={"resident": True})
     kept = tiny.model_copy(update={"machine": resident})

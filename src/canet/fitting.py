@@ -249,7 +249,8 @@ class Fitting:
 
     def _loader(self, batch: int) -> DataLoader | ResidentLoader:
         r, samples, on_gpu = self.recipe, self.train, self.device.type == "cuda"
-        vectors, native_from = vectors_of(r.input.kind), r.train.epochs - r.augment.native_epochs
+        vectors, epochs = vectors_of(r.input.kind), r.train.epochs
+        native_from = epochs - round(r.augment.native_share * epochs)
         relabel = Relabeller(samples, r.augment, r.input) if r.augment.relabel else None
         if not relabel and (r.machine.resident or (r.machine.resident is None and on_gpu)):
             return ResidentLoader(

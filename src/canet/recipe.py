@@ -60,10 +60,10 @@ ADDED = {
         "offset": 0.0,
     },
     "train": {"start_from": None},
-    "augment": {"relabel": 0.0, "scale": 1.25, "native_epochs": 0},
+    "augment": {"relabel": 0.0, "scale": 1.25, "native_share": 0.0},
 }
 # Keys that recipes had once: stored ones with these values mean what they mean without them.
-REMOVED = {"selection": {"class_names": False}}
+REMOVED = {"selection": {"class_names": False}, "augment": {"native_epochs": 0}}
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Natural = Annotated[int, Field(ge=0, le=10**6)]
@@ -201,8 +201,8 @@ class Augment(Section):
         0.0, description="of the images drawn anew, turned and scaled, labels by geometry"
     )
     scale: float = Field(1.25, ge=1, le=4, description="of those: up to so many times, or parts")
-    native_epochs: Natural = Field(
-        0, description="at the end, in which nothing is flipped, turned or drawn anew"
+    native_share: Share = Field(
+        0.0, description="of the epochs, the last: nothing is flipped, turned or drawn anew"
     )
     crop_px: int | None = Field(
         None, ge=32, le=8192, multiple_of=32, description="train on windows of this size; null: all"
