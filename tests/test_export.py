@@ -36,6 +36,7 @@ def test_exported_weights_predict_alone_what_the_run_predicts(run, tiny, tmp_pat
     assert (alone.threshold, alone.postprocess) == (full.threshold, full.postprocess)
     half, whole = out / "model.safetensors", run / "fold-0" / "model" / "model.safetensors"
     assert half.stat().st_size < 0.6 * whole.stat().st_size
+    assert len({path.stat().st_mode for path in (*out.iterdir(), whole)}) == 1  # all may read
     x = torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
         expected = full.models[0].network(x)

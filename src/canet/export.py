@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from canet.files import UserError, read_json, replacing, sha256_of, shown, write_json, write_with
-from canet.model_folder import CONFIG, FACTS, WEIGHTS, TrainedModel, load_model
+from canet.model_folder import CONFIG, FACTS, WEIGHTS, TrainedModel, load_model, write_network
 from canet.network import SkeletonModel
 from canet.recipe import Recipe
 from canet.runs import PUBLISHED, read_threshold
@@ -72,7 +72,7 @@ def export(run: Path, fold: str, out: Path) -> None:
     facts = {k: v for k, v in model.facts.items() if k not in IMAGES}
     facts |= {"f1_cross_fitted": f1, "judged_images": tuned["images"], "judged_on": tuned["study"]}
     with replacing(out) as temporary:
-        halved(model.network).save_pretrained(temporary)
+        write_network(halved(model.network), temporary)
         published = {key: tuned.get(key) for key in ("threshold", "study", "images", "tta")}
         published["postprocess"] = tuned["postprocess"].model_dump(mode="json")
         published["input"] = model.recipe.input.model_dump(mode="json")

@@ -7,6 +7,7 @@ never asks the internet: the architecture is built from the recipe, which is che
 name none: CANet), and weights are read from safetensors alone.
 """
 
+import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +37,15 @@ class TrainedModel:
 def save_model(network: SkeletonModel, folder: Path, facts: dict) -> None:
     """Write a model folder in one piece; `facts` needs at least `recipe`."""
     with replacing(folder) as temporary:
-        network.save_pretrained(temporary)
-        (temporary / "README.md").unlink(missing_ok=True)  # smp's generic model card
+        write_network(network, temporary)
         write_json(temporary / FACTS, facts | {"sha256": sha256_of(temporary / WEIGHTS)})
+
+
+def write_network(network: SkeletonModel, folder: Path) -> None:
+    """Write weights and architecture into a folder, for whom may read other files there."""
+    network.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # smp's generic model card
+    shutil.copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors lets the owner alone read
 
 
 def load_model(folder: Path, device: torch.device) -> TrainedModel:
