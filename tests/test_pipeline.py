@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from canet.files import REPOSITORY, read_grey, write_png
+from canet import stage
+from canet.files import REPOSITORY, read_grey, write_png, write_text
 from canet.metrics import component_count
 
 SCRIPTS = sorted((REPOSITORY / "src").glob("*.py"))
@@ -144,6 +145,25 @@ def test_run_sh_tells_tables_from_overrides():
     )
     assert failed.returncode == 1 and "did you mean train.epochs?" in failed.stderr
     assert "no table table9" in run("bash", "run.sh", "tables", "table9", check=False).stderr
+
+
+def test_a_commit_is_marked_where_what_decides_differs_from_it(tmp_path, monkeypatch):
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", "-C", tmp_path, *who, *words], capture_output=True, check=True)
+
+    for name in ("src/a.py", "results/a.csv"):
+        write_text(tmp_path / name, "1\n")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    monkeypatch.setattr(stage, "REPOSITORY", tmp_path)
+    clean = stage.commit()
+    assert len(clean) == 12
+    write_text(tmp_path / "results/a.csv", "2\n")  # what a table writes between its trainings
+    assert stage.commit() == clean
+    write_text(tmp_path / "pipelines/new.yaml", "parent: base\n")
+    assert stage.commit() == clean + "+"
 
 
 def test_check_input_shows_expected_and_found(tmp_path):

@@ -32,6 +32,7 @@ RANK = int(os.environ.get("RANK", 0))  # of this process among those that torchr
 IS_FIRST = RANK == 0
 IS_ALONE = int(os.environ.get("WORLD_SIZE", 1)) == 1
 AGAIN_S = 3.0  # after an interruption that had no effect; longer than any clean-up here takes
+DECISIVE = ("src", "pipelines", "tables", "weights")  # of the repository, for what comes out
 RECORDED_PACKAGES = [
     "torch",
     "segmentation-models-pytorch",
@@ -222,7 +223,7 @@ def skip(stamp: Stamp, force: bool) -> bool:
 
 
 def commit() -> str:
-    """The repository's commit, with `+` where tracked files differ from it."""
+    """The repository's commit, with `+` where code, recipes or tables differ from it."""
 
     def git(*words: str) -> str:
         done = subprocess.run(
@@ -232,7 +233,7 @@ def commit() -> str:
 
     try:
         return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (
-            "+" if git("status", "--porcelain", "--untracked-files=no") else ""
+            "+" if git("status", "--porcelain", "--", *DECISIVE) else ""
         )
     except OSError:  # no git on this machine
         return "unknown"
