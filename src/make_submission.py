@@ -24,6 +24,7 @@ examples:
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ from canet.files import REPOSITORY, UserError, read_grey, sha256_of, shown
 from canet.geometry import selection
 from canet.geometry.candidates import plain_skeleton
 from canet.input_kinds import vectors_of
-from canet.map_cache import compute_maps
+from canet.map_cache import input_maps
 from canet.overview import SHOWN
 from canet.postprocess import to_skeleton
 from canet.prediction import pad_to, predict_levels
@@ -47,38 +48,51 @@ from canet.runs import TrainedRun, find_run, load_run
 from canet.selection_training import FOLDER
 from canet.submission import submit
 from canet.switches import in_words
+from canet.working_size import enlarge, pieces_of, shrink
 
 SHIPPED = REPOSITORY / "weights" / "geometry"
+LEAST_SIZE_PX = 32
 SWITCHES = ("components", "join", "spur_px", "spur_radii")
 
 
+Images = dict[str, np.ndarray]  # by file name
+
+
 def predict_shapes(
-    run: TrainedRun, paths: list[Path], tta: bool, device, precision: str, batch: int
-) -> dict[str, np.ndarray]:
-    """Skeletons by file name; images of each size are predicted together."""
-    by_size: dict[tuple[int, int], list[Path]] = {}
-    for path in paths:
-        by_size.setdefault(read_grey(path).shape, []).append(path)
+    run: TrainedRun, shapes: Images, tta: bool, device, precision: str, batch: int
+) -> Images:
+    """Skeletons of shapes; those of each size are predicted together."""
+    by_size: dict[tuple[int, int], list[str]] = {}
+    for name, shape in shapes.items():
+        by_size.setdefault(shape.shape, []).append(name)
     networks = [m.network for m in run.models]
     settings = run.models[0].recipe.input
     skeletons, vectors = {}, vectors_of(settings.kind)
     for size, group in by_size.items():
         stride = max(n.encoder.output_stride for n in networks)
-        maps = pad_to(compute_maps(group, settings, quiet=True), stride)
+        maps = pad_to(input_maps([shapes[name] for name in group], settings), stride)
         levels = predict_levels(networks, maps, device, precision, batch, tta, vectors=vectors)
-        for path, level in zip(group, levels[:, : size[0], : size[1]]):
-            shape = read_grey(path)
-            mask = inside(shape)
-            warn_if_inverted(path.name, mask)
+        for name, level in zip(group, levels[:, : size[0], : size[1]]):
+            shape, mask = shapes[name], inside(shapes[name])
+            if run.postprocess.components == "one" and len(pieces := pieces_of(shape)) > 1:
+                print(
+                    f"   warning: {name} has {len(pieces)} pieces, one of them is drawn; "
+                    f"--components per_shape draws each"
+                )
             guide = plain_skeleton(shape) if run.postprocess.join == "candidates" else None
-            skeletons[path.name] = to_skeleton(level, run.threshold, mask, run.postprocess, guide)
+            skeletons[name] = to_skeleton(level, run.threshold, mask, run.postprocess, guide)
     return skeletons
 
 
-def warn_if_inverted(name: str, mask: np.ndarray) -> None:
-    """Say so where a shape seems to be the background."""
-    if looks_inverted(mask):
-        print(f"   warning: {name} looks black on white; expected white on black")
+def choose_skeletons(selector: selection.Selector, shapes: Images) -> Images:
+    """Skeletons of shapes by geometry, one in each piece of a shape."""
+    skeletons = {name: np.zeros(shape.shape, bool) for name, shape in shapes.items()}
+    pieces = {name: pieces_of(shape) for name, shape in shapes.items()}
+    for k in range(max(map(len, pieces.values()), default=0)):
+        some = {name: found[k] for name, found in pieces.items() if k < len(found)}
+        for name, skeleton in selection.predict(selector, some)[0].items():
+            skeletons[name] |= skeleton
+    return skeletons
 
 
 def add_switches(parser) -> None:
@@ -112,10 +126,20 @@ def parse():
     parser.add_argument("--out", metavar="NAME", help="name or path (default: the run's name)")
     parser.add_argument("--folds", nargs="+", metavar="K", default=[], help="models to average")
     parser.add_argument("--threshold", type=float, metavar="T", help="0 to 1 (default: tuned)")
+    parser.add_argument(
+        "--longest-px",
+        type=int,
+        metavar="N",
+        help="skeletonize larger shapes at this size, draw them at their own; 0: at their own "
+        "(default: as trained)",
+    )
     add_switches(parser)
     parser.add_argument("--tta", action="store_true", help="average over eight flips and turns")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 … (default: auto)")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.longest_px and args.longest_px < LEAST_SIZE_PX:
+        raise UserError(f"--longest-px {args.longest_px}: expected {LEAST_SIZE_PX} or more, or 0")
+    return args
 
 
 def destination(args, default: Path) -> Path:
@@ -161,7 +185,7 @@ class Job:
     recipe: Recipe
     facts: dict
     said: str
-    predict: Callable[[list[Path]], dict[str, np.ndarray]]
+    predict: Callable[[Images], Images]
     world: World
 
 
@@ -176,8 +200,8 @@ def network_job(args, asked: Recipe | None, folder: Path) -> Job:
     run = switched(run, args)
     recipe = run.models[0].recipe
     own = None if args.run else asked  # --recipe then gives the shapes alone
-    predict = (own or recipe).predict
-    tta = args.tta or predict.tta or (not own and run.tta)
+    settings = (own or recipe).predict
+    tta = args.tta or settings.tta or (not own and run.tta)
     if "held-out" in run.threshold_origin and (len(run.models) > 1 or tta != run.tta):
         views = "8 views" if run.tta else "one view"
         run = replace(run, threshold_origin=f"{run.threshold_origin} of single models, {views}")
@@ -187,12 +211,12 @@ def network_job(args, asked: Recipe | None, folder: Path) -> Job:
         f"{in_words(run.postprocess)}, "
         f"{'8 views' if tta else '1 view'}, {facts['device']}, {facts['precision']}"
     )
-    precision, batch = facts["precision"], predict.batch
+    precision, batch = facts["precision"], settings.batch
 
-    def predict_some(paths: list[Path]) -> dict[str, np.ndarray]:
-        return predict_shapes(run, paths, tta, device, precision, batch)
+    def predict(shapes: Images) -> Images:
+        return predict_shapes(run, shapes, tta, device, precision, batch)
 
-    return Job(recipe, facts, said, predict_some, world)
+    return Job(recipe, facts, said, predict, world)
 
 
 def geometry_job(args, folder: Path) -> Job:
@@ -220,13 +244,7 @@ def geometry_job(args, folder: Path) -> Job:
     )
     recipe = check_recipe(dict(stored["recipe"]), shown(home / selection.CONFIG))
 
-    def choose(paths: list[Path]) -> dict[str, np.ndarray]:
-        shapes = {p.name: read_grey(p) for p in paths}
-        for name, shape in shapes.items():
-            warn_if_inverted(name, inside(shape))
-        return selection.predict(selector, shapes)[0]
-
-    return Job(recipe, facts, said, choose, join("cpu")[0])
+    return Job(recipe, facts, said, partial(choose_skeletons, selector), join("cpu")[0])
 
 
 def folder_to_use(args, asked: Recipe | None) -> Path:
@@ -242,6 +260,16 @@ def folder_to_use(args, asked: Recipe | None) -> Path:
     return SHIPPED
 
 
+def predict_files(paths: list[Path], predict: Callable[[Images], Images], longest: int) -> Images:
+    """Skeletons by file name, those of large shapes by way of a smaller size."""
+    shapes = {path.name: read_grey(path) for path in paths}
+    for name, shape in shapes.items():
+        if looks_inverted(inside(shape)):
+            print(f"   warning: {name} looks black on white; expected white on black")
+    small = predict({name: shrink(shape, longest) for name, shape in shapes.items()})
+    return {name: enlarge(skeleton, shapes[name]) for name, skeleton in small.items()}
+
+
 def main() -> None:
     args = parse()
     asked = stage.load_recipe(args) if args.recipe else None
@@ -255,8 +283,11 @@ def main() -> None:
     zip_path = destination(args, recipe.zip_path.with_name(f"{folder.name}.zip"))
     stage.announce("submission", [folder, shapes], [zip_path])
     paths = list_images(shapes)
-    said = f"   {job.said}"
-    if submit(paths, job.predict, zip_path, job.facts, said, args.force, job.world):
+    longest = job.recipe.data.size_px if args.longest_px is None else args.longest_px
+    said = f"   {job.said}" + (f"\n   larger shapes at {longest} px" if longest else "")
+    predict = partial(predict_files, predict=job.predict, longest=longest)
+    facts = job.facts | {"longest_px": longest}
+    if submit(paths, predict, zip_path, facts, said, args.force, job.world):
         folder = shown(zip_path.with_suffix(""))
         print(f"   {len(paths)} PNGs in {folder}/, checked and zipped: {shown(zip_path)}")
         print(f"   {shown(zip_path.with_suffix('.png'))} shows {min(len(paths), SHOWN)} of them")

@@ -10,7 +10,7 @@ from canet import demo
 from canet.dataset import ImageFolders
 from canet.export import export
 from canet.files import REPOSITORY, UserError, read_grey, write_png
-from canet.metrics import summarize
+from canet.metrics import component_count, summarize
 from canet.network import CANet
 from canet.runs import load_run
 from canet.scoring import score_predictions
@@ -57,6 +57,20 @@ def test_exported_weights_predict_alone_what_the_run_predicts(run, tiny, tmp_pat
     written = sorted((tmp_path / "drawn").glob("*.png"))
     assert [p.name for p in written] == sorted(p.name for p in shapes.glob("*.png"))
     assert all(set(np.unique(read_grey(p))) <= {0, 255} for p in written)
+    large = np.zeros((300, 500), np.uint8)
+    large[40:260, 30:220] = large[100:140, 300:450] = 255
+    write_png(tmp_path / "large" / "two.png", large)
+    words[3], words[5] = tmp_path / "large", tmp_path / "twice"
+    for switches, pieces in (["--components", "per_shape"], 2), (["--components", "one"], 1):
+        done = run_script("make_submission", *words, *switches, "--force")
+        assert done.code == 0 and f"larger shapes at {tiny.data.size_px} px" in done.stdout
+        assert ("two.png has 2 pieces, one of them is drawn" in done.stdout) == (pieces == 1)
+        assert component_count(read_grey(tmp_path / "twice" / "two.png") > 0) == pieces
+    assert json.loads((tmp_path / "twice.json").read_text())["longest_px"] == tiny.data.size_px
+    done = run_script("make_submission", *words, "--longest-px", "0")
+    assert done.code == 0 and "skipped" not in done.stdout and "larger" not in done.stdout
+    done = run_script("make_submission", *words, "--longest-px", "3")
+    assert done.code == 1 and "--longest-px 3: expected 32 or more, or 0" in done.stderr
     done = run_script("make_submission", *words, "--folds", "0")
     assert done.code == 1 and "is one model" in done.stderr
 

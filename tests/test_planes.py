@@ -8,6 +8,7 @@ from test_distance import blob
 
 from canet.augment import ELEMENTS, SkeletonDataset, VectorD4
 from canet.dataset import list_images
+from canet.files import read_grey
 from canet.geometry import SkeletonGraph
 from canet.geometry.candidates import CANDIDATES, ShapeGeometry
 from canet.geometry.planes import (
@@ -188,5 +189,6 @@ def test_a_network_learns_from_and_predicts_with_several_channels(overrides, tin
     train_fold(tiny, 0)
     run = load_run(tiny.run_folder, [], torch.device("cpu"))
     paths = list_images(tiny.data_root / tiny.data.test_shapes)
-    skeletons = predict_shapes(run, paths, True, torch.device("cpu"), "float32", 4)
+    shapes = {path.name: read_grey(path) for path in paths}
+    skeletons = predict_shapes(run, shapes, True, torch.device("cpu"), "float32", 4)
     assert len(skeletons) == len(paths) and all(s.any() for s in skeletons.values())

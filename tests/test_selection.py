@@ -11,7 +11,7 @@ import skops.io
 from sklearn.preprocessing import FunctionTransformer
 from test_pipeline import run, script
 
-from canet.files import UserError, read_grey, sha256_of, write_json
+from canet.files import UserError, read_grey, sha256_of, write_json, write_png
 from canet.geometry import compact_skeleton, selection
 from canet.geometry.candidates import (
     CANDIDATES,
@@ -250,3 +250,9 @@ def test_what_is_shipped_works_without_any_training(data_root, tmp_path):
     assert "geometry: 5 candidates" in done.stdout
     for path in (tmp_path / "mine").iterdir():
         assert component_count(read_grey(path) > 0) == 1
+    large = np.zeros((300, 500), np.uint8)
+    large[40:260, 30:220] = large[100:140, 300:450] = 255
+    write_png(tmp_path / "large" / "two.png", large)
+    script("make_submission", *words[:3], str(tmp_path / "large"), *words[4:], check=True)
+    drawn = read_grey(tmp_path / "mine" / "two.png") > 0
+    assert component_count(drawn) == 2 and not (drawn & (large == 0)).any()

@@ -35,13 +35,18 @@ def stamp_of(folder: Path, settings: Input, cache: Path) -> Stamp:
     return Stamp(path.with_suffix(".json"), depends, [path])
 
 
-def compute_maps(paths: list[Path], settings: Input, quiet: bool = False) -> np.ndarray:
+def input_maps(shapes: list[np.ndarray], settings: Input) -> np.ndarray:
+    """Input maps of shapes, (H, W) uint8 grey of one size, as (N, C, H, W) float32."""
+    with ThreadPoolExecutor() as pool:  # OpenCV transforms outside Python's lock
+        return np.stack(list(pool.map(lambda shape: inputs.input_map(shape, settings), shapes)))
+
+
+def compute_maps(paths: list[Path], settings: Input) -> np.ndarray:
     """Input maps of image files.
 
     Args:
         paths: shapes, all of one size.
         settings: the recipe's `input` section.
-        quiet: show no progress.
 
     Returns:
         (N, C, H, W) float32.
@@ -63,7 +68,7 @@ def compute_maps(paths: list[Path], settings: Input, quiet: bool = False) -> np.
 
     with ThreadPoolExecutor() as pool:  # OpenCV decodes and transforms outside Python's lock
         done = pool.map(fill, range(len(paths)))
-        for _ in progress(done, total=len(paths), desc="maps", disable=quiet, delay=2):
+        for _ in progress(done, total=len(paths), desc="maps", delay=2):
             pass
     return maps
 

@@ -82,10 +82,10 @@ def newest_run(runs: Path) -> Path:
 
 
 def find_run(name: str | None, runs: Path = REPOSITORY / "runs") -> Path:
-    """A run's folder from its name or path; the newest without a name."""
+    """A run's folder from its name or path, from here or the repository; the newest without."""
     if not name:
         return newest_run(runs)
-    for folder in (runs / name, Path(name)):
+    for folder in (runs / name, Path(name), REPOSITORY / name):
         if folder.is_dir():
             return folder
     near = ", ".join(sorted(p.name for p in runs.glob("*") if finished_folds(p))) or "none"
