@@ -2,7 +2,7 @@
 
 reads   tables/*.yaml, tables/budgets/*.yaml, the data set
 writes  runs/tables/NAME/fold-K/ for every training, NAME/fold-K.log beside it,
-        results/TABLE.csv and results/tables.md after each
+        results/BUDGET/TABLE.csv and results/BUDGET/tables.md after each
 
 A row is trained once for each split. Rows of several tables that train the same share one training,
 what is finished is not trained again, and what was stopped or killed continues. A row that fails is
@@ -32,6 +32,7 @@ from canet.device import pick_device
 from canet.files import REPOSITORY, UserError, digest_of, shown
 from canet.folds import folds_path
 from canet.map_cache import load_maps
+from canet.recipe import load as load_recipe
 from canet.table_results import PAGE, write_results
 from canet.table_training import MEASURE, TRAIN, Outcome, SideBySide, in_words, places
 from canet.tables import Plan, Planned, Training, plan_table, trainings_of
@@ -52,7 +53,7 @@ def parse() -> argparse.Namespace:
         "--parallel", type=int, metavar="N", help="trainings at once (default: by cores, up to 5)"
     )
     parser.add_argument("--minutes", type=float, metavar="M", help="stop after so long")
-    parser.add_argument("--results", type=Path, default=REPOSITORY / "results", metavar="DIR")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="default: results/BUDGET")
     args = parser.parse_args()
     if args.parallel is not None and args.parallel < 1:
         raise UserError(f"--parallel {args.parallel}: expected 1 or more")
@@ -93,6 +94,12 @@ def different(rows: list[Planned], *sections: str) -> list[Planned]:
     return list({digest_of(row.recipe.settings(*sections)): row for row in rows}.values())
 
 
+def default_budget(overrides: list[str]) -> str:
+    """That of the device on which the rows would train."""
+    on = load_recipe("base", [o for o in overrides if o.startswith("machine.device=")])
+    return "gpu" if pick_device(on.machine.device).type == "cuda" else "cpu"
+
+
 def train(plans: list[Plan], trainings: list[Training], args, deadline: float) -> Outcome:
     """Train what is not trained yet, then measure speed with nothing else at work."""
     devices = places(plans[0].rows[0].recipe.machine.device, args.parallel)
@@ -128,13 +135,19 @@ def main() -> None:
     args, began = parse(), time.monotonic()
     deadline = math.inf if args.minutes is None else began + 60 * args.minutes
     names = args.tables or tables.available()
-    budget = args.budget or ("gpu" if pick_device("auto").type == "cuda" else "cpu")
+    budget = args.budget or default_budget(args.overrides)
+    args.results = args.results or REPOSITORY / "results" / budget
     plans = [plan_table(tables.path_of(name), args.overrides, budget) for name in names]
     plans = [plan for plan in plans if args.tables or plan.table.by_default]
     written = [args.results / f"{plan.name}.csv" for plan in plans] + [args.results / PAGE]
     stage.announce(f"tables, budget {budget}", [plan.path for plan in plans], written)
     prepare(plans)
     trainings = trainings_of(plans)
+    for plan in plans:  # what is there: a damaged file is better found now than after an hour
+        write_results(plan, trainings, args.results)
+        for planned in plan.rows:
+            if planned.left_out:
+                print(f"   {plan.name}: {planned.row.name}: not trained; {planned.left_out}")
     outcome = train(plans, trainings, args, deadline)
     for plan in plans:
         print(f"\n{plan.table.title} ({plan.table.source})")

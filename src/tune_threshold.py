@@ -1,8 +1,9 @@
 """Choose threshold and post-processing with Optuna, on probabilities of held-out images.
 
 reads   runs/NAME/fold-K/held_out.npz of every trained fold, the labels
-writes  the study, runs/NAME/threshold.json, threshold.png, sweep.csv, scores.csv (CANet after and
-        before post-processing, classical methods on the same images), out_of_fold.csv (each image)
+writes  the study, runs/NAME/threshold.json, threshold.png, sweep.csv, scores.csv (the network after
+        and before post-processing, classical methods, all on the same images), out_of_fold.csv
+        (each image)
 
 The study is checked against a sweep; its F1 is also given cross-fitted. It tries what
 the recipe does not name under postprocess, and is never below plain thresholding unless a named

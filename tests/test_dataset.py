@@ -61,6 +61,13 @@ def test_a_good_data_set_has_no_problems(folders):
     assert find_problems(folders) == []
 
 
+def test_a_folder_of_other_pictures_says_what_it_holds(tmp_path):
+    for name in ("a.jpg", "b.JPG", "c.tif", "LICENSE"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"holds no PNG but 2 \.jpg; 1 \.tif; .* convert"):
+        list_images(tmp_path)
+
+
 @pytest.mark.parametrize("message", BREAKS)
 def test_each_problem_is_found(folders, message):
     BREAKS[message](folders)

@@ -45,6 +45,7 @@ def test_exported_weights_predict_alone_what_the_run_predicts(run, tiny, tmp_pat
         torch.testing.assert_close(by_smp(x), alone.models[0].network(x))
     card, config = (out / "README.md").read_text(), json.loads((out / "config.json").read_text())
     assert sha256(half.read_bytes()).hexdigest() in card and f"{full.threshold:.3f}" in card
+    assert f"`{tiny.input.kind}`, of the mask `{tiny.input.mask}`" in card
     assert "write here whose they are" in card and "Pixel SkelNetOn" not in card
     assert config["_published"]["input"]["kind"] == tiny.input.kind
     told = json.loads((out / "training.json").read_text())

@@ -147,7 +147,8 @@ def test_run_sh_tells_tables_from_overrides():
     assert "no table table9" in run("bash", "run.sh", "tables", "table9", check=False).stderr
 
 
-def test_a_commit_is_marked_where_what_decides_differs_from_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize("decides", ["src/a.py", "pipelines/new.yaml", "tables/budgets/new.yaml"])
+def test_a_commit_is_marked_where_what_decides_differs_from_it(decides, tmp_path, monkeypatch):
     def git(*words: str) -> None:
         who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
         subprocess.run(["git", "-C", tmp_path, *who, *words], capture_output=True, check=True)
@@ -162,7 +163,9 @@ def test_a_commit_is_marked_where_what_decides_differs_from_it(tmp_path, monkeyp
     assert len(clean) == 12
     write_text(tmp_path / "results/a.csv", "2\n")  # what a table writes between its trainings
     assert stage.commit() == clean
-    write_text(tmp_path / "pipelines/new.yaml", "parent: base\n")
+    write_text(tmp_path / "weights/mine/README.md", "mine\n")
+    assert stage.commit() == clean
+    write_text(tmp_path / decides, "2\n")
     assert stage.commit() == clean + "+"
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scripts import Script, run_script
 
+import make_tables
 from canet import table_results, table_training, tables
 from canet.dataset import ImageFolders, list_images
 from canet.files import UserError, read_json, write_text
@@ -60,6 +61,8 @@ def test_the_tables_here_can_be_read_and_trained(name, budget):
     plan = plan_table(path, [], budget)
     assert len(plan.splits) >= 3
     assert all(planned.recipe.train.epochs < 200 for planned in plan.rows)
+    trained = [planned.recipe.name for planned in plan.rows if not planned.left_out]
+    assert len(set(trained)) == len(trained)  # a budget may not make rows the same
 
 
 def test_rows_go_before_the_budget_and_the_command_line_changes_the_budget(folder):
@@ -145,7 +148,7 @@ def test_means_spreads_and_paired_differences(folder, monkeypatch):
 
 def test_a_row_that_the_budget_leaves_out_is_not_trained_and_says_why(folder, monkeypatch):
     path = folder / "budgets/gpu.yaml"
-    write_text(path, path.read_text() + "leave_out: {Diverging: too long}\n")
+    write_text(path, path.read_text() + "leave_out: {losses: {Diverging: too long}}\n")
     plan = plan_table(folder / "losses.yaml", [])
     assert {row for t in trainings_of([plan]) for row in t.rows} == {
         "losses: Usual",
@@ -160,7 +163,29 @@ def test_a_row_that_the_budget_leaves_out_is_not_trained_and_says_why(folder, mo
     assert pd.isna(diverging["f1"]) and pd.isna(diverging["change"])
     assert short["change"] == pytest.approx(short["f1"] - usual["f1"]) != 0
     page = (folder / "results" / "tables.md").read_text()
-    assert "- Diverging: not trained; too long\n" in page
+    assert "- Diverging: not trained, rows are compared without it; too long\n" in page
+
+
+def test_a_budget_can_leave_a_table_out_and_names_what_exists(folder):
+    path = folder / "budgets/gpu.yaml"
+    whole = path.read_text()
+    write_text(path, whole + "leave_out: {losses: too long}\n")
+    plans = [plan_table(folder / f"{name}.yaml", []) for name in ("inputs", "losses")]
+    assert {p.left_out for p in plans[1].rows} == {"too long"}
+    assert {row.partition(":")[0] for t in trainings_of(plans) for row in t.rows} == {"inputs"}
+    for unknown in ("{loses: too long}", "{losses: {Divergin: too long}}"):
+        write_text(path, whole + f"leave_out: {unknown}\n")
+        with pytest.raises(UserError, match=r"leave_out names (loses|losses: Divergin); no such"):
+            plan_table(folder / "losses.yaml", [])
+
+
+def test_the_budget_is_that_of_the_device(monkeypatch):
+    def pick(name: str) -> SimpleNamespace:
+        return SimpleNamespace(type="cpu" if name == "cpu" else "cuda")
+
+    monkeypatch.setattr(make_tables, "pick_device", pick)
+    assert make_tables.default_budget(["train.epochs=3"]) == "gpu"
+    assert make_tables.default_budget(["train.epochs=3", "machine.device=cpu"]) == "cpu"
 
 
 def write_tiny_folds(plan) -> None:

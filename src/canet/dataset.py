@@ -1,5 +1,6 @@
 """Shapes and skeletons on disk: the starting kit's folders, read and checked."""
 
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,7 +38,12 @@ def list_images(folder: Path) -> list[Path]:
         raise UserError(f"{shown(folder)}: no such folder; expected a folder of shape PNGs")
     paths = _pngs(folder)
     if not paths:
-        raise UserError(f"{shown(folder)}: holds no PNG; expected a folder of shape PNGs")
+        others = Counter(p.suffix.lower() for p in folder.iterdir() if p.suffix)
+        found = f" but {listed(f'{n} {printable(kind)}' for kind, n in others.items())}"
+        raise UserError(
+            f"{shown(folder)}: holds no PNG{found if others else ''}; "
+            f"expected a folder of shape PNGs, convert what is none"
+        )
     misnamed = [problem for path in paths if (problem := _name_problem(path))]
     if misnamed:
         raise UserError(misnamed[0])

@@ -23,8 +23,8 @@ parameters, {megabytes:.1f} MB in half precision, for CPU or GPU.
 
 - **Use**: `python src/make_submission.py --run {folder} --images DIR --out NAME`, or
   `canet.network.from_pretrained("{folder}")` in Python.
-- **Input**: `{kind}`, see `src/canet/inputs.py`. **Output**: skeleton where the probability is at
-  least {threshold:.3f}; then {switches}. `config.json` tells both.
+- **Input**: `{kind}`, of the mask `{mask}` (`canet.inputs.input_map`). **Output**: skeleton where
+  the probability is at least {threshold:.3f}; then {switches}. `config.json` tells both.
 - **Measured**: per-image F1 {f1:.4f} on {judged} held-out images of fold {folds}, by the same
   recipe trained without them; the threshold was chosen on others of them.
 - **Trained** on {trained} labelled images{prior}: recipe `{recipe}`, commit `{commit}`,
@@ -105,6 +105,7 @@ def card(model: TrainedModel, tuned: dict, facts: dict, size: int, folder: str) 
         megabytes=size / 1e6,
         folder=folder,
         kind=recipe.input.kind,
+        mask=recipe.input.mask,
         threshold=tuned["threshold"],
         switches=in_words(tuned["postprocess"]),
         f1=facts["f1_cross_fitted"],

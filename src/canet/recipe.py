@@ -202,7 +202,8 @@ class Augment(Section):
     )
     scale: float = Field(1.25, ge=1, le=4, description="of those: up to so many times, or parts")
     native_share: Share = Field(
-        0.0, description="of the epochs, the last: nothing is flipped, turned or drawn anew"
+        0.0,
+        description="of the epochs, the last, rounded: no flips, no turns, nothing drawn anew",
     )
     crop_px: int | None = Field(
         None, ge=32, le=8192, multiple_of=32, description="train on windows of this size; null: all"

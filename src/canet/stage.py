@@ -32,7 +32,7 @@ RANK = int(os.environ.get("RANK", 0))  # of this process among those that torchr
 IS_FIRST = RANK == 0
 IS_ALONE = int(os.environ.get("WORLD_SIZE", 1)) == 1
 AGAIN_S = 3.0  # after an interruption that had no effect; longer than any clean-up here takes
-DECISIVE = ("src", "pipelines", "tables", "weights")  # of the repository, for what comes out
+DECISIVE = ("src", "pipelines", "tables")  # of the repository, for what comes out
 RECORDED_PACKAGES = [
     "torch",
     "segmentation-models-pytorch",

@@ -128,8 +128,8 @@ def section_of(name: str, table: Table, results: pd.DataFrame) -> str:
     lines += [_line(heads), _line(["---"] * len(heads))]
     lines += [_line(_cells(line, table.speed)) for line in results.to_dict("records")]
     lines += ["", *(f"- {row.name}: {row.note}" for row in table.rows if row.note)]
-    left_out = zip(results["row"], results["left_out"])
-    lines += [f"- {row}: not trained; {why}" for row, why in left_out if why]
+    for row, why in zip(results["row"], results["left_out"]):
+        lines += [f"- {row}: not trained, rows are compared without it; {why}"] if why else []
     for key in ("device", "commit", "budget"):
         said = "; ".join(
             sorted({one for value in results[key] for one in value.split("; ") if one})

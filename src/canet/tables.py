@@ -61,7 +61,14 @@ class Table(Section):
 class Budget(Section):
     splits: list[Count | Literal[0]] = Field(min_length=1, description="folds to hold out")
     set: dict[str, Any] = Field({}, description="overrides of every row")
-    leave_out: dict[str, str] = Field({}, description="rows not trained, and why not")
+    leave_out: dict[str, str | dict[str, str]] = Field(
+        {}, description="by table: why it is not trained, or which of its rows are not, and why"
+    )
+
+    def left_out(self, table: str, row: str) -> str:
+        """Why a row is not trained; empty where it is."""
+        said = self.leave_out.get(table, "")
+        return said if isinstance(said, str) else said.get(row, "")
 
 
 @dataclass(frozen=True)
@@ -147,13 +154,14 @@ def plan_table(path: Path, overrides: list[str], budget: str = "gpu") -> Plan:
     """
     table = read_table(path)
     granted = read_budget(path.with_name(BUDGETS) / f"{budget}.yaml")
+    _check_left_out(granted.leave_out, path, {row.name for row in table.rows})
     shared = _as_text(granted.set) | dict(_split(text) for text in overrides)
     load(table.recipe, _written(shared))  # so that what is wrong with all rows is said once
     rows, problems = [], []
     for row in table.rows:
         try:
             planned = _plan_row(table, row, shared)
-            rows.append(replace(planned, left_out=granted.leave_out.get(row.name, "")))
+            rows.append(replace(planned, left_out=granted.left_out(path.stem, row.name)))
         except UserError as error:
             problems.append(f"{row.name}: {error}")
     if problems:
@@ -161,6 +169,14 @@ def plan_table(path: Path, overrides: list[str], budget: str = "gpu") -> Plan:
     trained = {k: v for k, v in shared.items() if not k.startswith(NOT_THE_TRAINING)}
     said = " ".join(_written(trained)).replace('"', "")
     return Plan(path, table, granted.splits, said, rows)
+
+
+def _check_left_out(left_out: dict[str, str | dict[str, str]], path: Path, rows: set[str]) -> None:
+    unknown = left_out.keys() - {p.stem for p in path.parent.glob("*.yaml")}
+    if isinstance(own := left_out.get(path.stem), dict):
+        unknown |= {f"{path.stem}: {name}" for name in own.keys() - rows}
+    if unknown:
+        raise UserError(f"{shown(path.parent / BUDGETS)}: leave_out names {min(unknown)}; no such")
 
 
 def _plan_row(table: Table, row: Row, shared: dict[str, str]) -> Planned:

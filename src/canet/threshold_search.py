@@ -68,7 +68,7 @@ class OutOfFold:
     """Held-out images of all trained folds: levels and shapes uint8, skeletons bool, (N, H, W).
 
     `levels` are of one view or averaged over eight, as the recipe's `predict.tta` says, `others`
-    the other way round (None in runs trained long ago).
+    the other way round (None where they were not predicted: in tables, in runs trained long ago).
 
     `guides` are candidate skeletons, for `postprocess.join` = `candidates`.
     """
@@ -122,8 +122,8 @@ def load_held_out(recipe: Recipe, files: list[Path]) -> OutOfFold:
     used, other = VIEWS[::-1] if recipe.predict.tta else VIEWS
     if recipe.predict.tta and any(used not in part for part in parts):
         raise UserError(
-            f"{shown(recipe.run_folder)}: trained before predict.tta was judged; train it again "
-            f"with --force, or set predict.tta=false"
+            f"{shown(recipe.run_folder)}: has no probabilities averaged over eight views; train it "
+            f"again with --force, or set predict.tta=false"
         )
     has_others = all(other in part for part in parts)
     names = [str(name) for part in parts for name in part["names"]]
