@@ -6,6 +6,7 @@ writes  submissions/NAME.zip, submissions/NAME/*.png, submissions/NAME.json (the
         submissions/NAME.png: up to 24 of the shapes with their skeletons, to look at
 
 Shapes are checked first, the zip before it appears: names, count, sizes, values, no nested folder.
+Larger shapes than those trained on are skeletonized small and drawn at their own size.
 Memory does not grow with their number; a call that was killed continues.
 
 examples:
@@ -18,6 +19,8 @@ examples:
   python src/make_submission.py --images photos/ --out photos     any folder of shape PNGs
   python src/make_submission.py --run weights/geometry --images photos/ --out photos
                                                       what comes with the repository
+  python src/make_submission.py --images photos/ --out photos --longest-px 512
+                                                      finer where shapes are large
   torchrun --nproc-per-node 4 -- src/make_submission.py --images many/ --out many
                                                       four processes, each a quarter of the shapes
 """
