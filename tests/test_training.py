@@ -354,3 +354,13 @@ def test_each_row_of_the_speed_ladder_adds_to_those_before(tiny):
     model = tiny.model.model_copy(update={"encoder": "resblock8"})
     wide = training_speed.image_flop(tiny.model_copy(update={"model": model}), samples, CPU)
     assert 3 < wide / narrow < 4.1
+
+
+@pytest.mark.parametrize("name", recipe.available())
+def test_every_recipes_training_can_be_timed(name):
+    given = recipe.load(name)
+    samples = training_speed.generated_samples(given, 2)
+    settings = training_speed.PLAIN | {"train.batch": 2}
+    loop, _ = training_speed.prepare(given, settings, samples, CPU)
+    x, y = next(iter(loop.loader))
+    assert len(x) == len(y) == 2 and x.shape[2:] == y.shape[2:]

@@ -71,10 +71,9 @@ def matrix_rate(device: torch.device) -> float:
 
 def generated_samples(recipe: Recipe, count: int = IMAGES) -> Samples:
     """Generated shapes, so that the measurement needs no data set."""
-    examples = [demo.example(0, i) for i in range(count)]
-    maps = np.stack([input_map(shape, recipe.input) for _, shape, _ in examples])
-    skeletons = np.stack([skeleton for *_, skeleton in examples]).astype(np.uint8)
-    return Samples([name for name, *_ in examples], maps, skeletons)
+    names, shapes, skeletons = zip(*(demo.example(0, i) for i in range(count)), strict=True)
+    maps = np.stack([input_map(shape, recipe.input) for shape in shapes])
+    return Samples(list(names), maps, np.stack(skeletons).astype(np.uint8), np.stack(shapes))
 
 
 def settings_up_to(name: str) -> dict[str, object]:
