@@ -13,14 +13,14 @@ usage() {
 usage: bash run.sh [RECIPE] [key=value ...]    set up, then run every stage
        bash run.sh tables [TABLE ...] [options] [key=value ...]
                                                set up, then train the rows of the tables
-       bash run.sh test [pytest options]       set up, then run the tests
+       bash run.sh test [pytest options]       set up, then run the fast tests; --slow: the slow ones
        bash run.sh --help
 
 RECIPE is a file in pipelines/ without .yaml. Without one:
-  paper   where the data set is in input/pixel-skelneton/ and there is a CUDA GPU
+  canet   where the data set is in input/pixel-skelneton/ and there is a CUDA GPU
   cpu     where the data set is there and there is no CUDA GPU
   demo    where there is no data set: shapes are generated, a few minutes on two cores
-Ask for geometry, or best, to learn no network at all: minutes on two cores, and more exact here.
+Ask for geometry to learn no network at all: minutes on two cores, and more exact here.
 key=value overrides a key of the recipe, such as train.epochs=20 or data.root=/data/skelneton.
 
 Stages (each a script in src/ with --help; what is current is skipped, what was killed continues):
@@ -60,19 +60,19 @@ find_python() {
 set_up() {
   local base=$1
   local lacking
-  if lacking=$("$base" src/canet/requirements_check.py 2>&1); then
+  if lacking=$("$base" src/canet/core/requirements_check.py 2>&1); then
     python=$base
     return
   fi
   python=.venv/bin/python
-  if [ -x "$python" ] && "$python" src/canet/requirements_check.py 2>/dev/null; then return; fi
+  if [ -x "$python" ] && "$python" src/canet/core/requirements_check.py 2>/dev/null; then return; fi
   echo "== setting up .venv (once; several GB, some minutes), since for $base:"
   echo "$lacking" | sed 's/^/   /' | head -5
   "$python" -m pip --version >/dev/null 2>&1 || "$base" -m venv --clear .venv ||
     die "$base cannot make a virtual environment"
   "$python" -m pip install --disable-pip-version-check \
     -r requirements.txt -c constraints.txt || die "installing requirements.txt failed, see above"
-  "$python" src/canet/requirements_check.py || die "the installation is incomplete, see above"
+  "$python" src/canet/core/requirements_check.py || die "the installation is incomplete, see above"
 }
 
 # Skeletons of the demo's shapes by what comes with the repository, before anything is trained.
@@ -116,15 +116,15 @@ main() {
     recipe=$1; shift
     echo "recipe $recipe, as asked"
   else
-    reason=$("$base" src/canet/default_recipe.py "$@") || exit 1
+    reason=$("$base" src/canet/core/default_recipe.py "$@") || exit 1
     recipe=${reason%%$'\n'*} reason=${reason#*$'\n'}
     echo "recipe $recipe: $reason"
   fi
   [ $# -gt 0 ] && overrides=(--set "$@")
   set_up "$base"
-  if [ "$recipe" = paper ] && [ -n "${reason:-}" ]; then # the driver lists a GPU; can torch use it?
-    recipe=$("$python" src/canet/default_recipe.py "$@" | head -1)
-    [ "$recipe" = paper ] || echo "recipe $recipe after all: torch cannot use the GPU"
+  if [ "$recipe" = canet ] && [ -n "${reason:-}" ]; then # the driver lists a GPU; can torch use it?
+    recipe=$("$python" src/canet/core/default_recipe.py "$@" | head -1)
+    [ "$recipe" = canet ] || echo "recipe $recipe after all: torch cannot use the GPU"
   fi
   if grep -qs '^method: geometry' "pipelines/$recipe.yaml" "$recipe"; then
     STAGES=("${GEOMETRY_STAGES[@]}")

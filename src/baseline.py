@@ -24,50 +24,28 @@ examples:
 import argparse
 from pathlib import Path
 
-import numpy as np
-
-from canet import stage
-from canet.classical import METHODS
-from canet.dataset import list_images
-from canet.files import REPOSITORY, UserError, read_grey, shown
-from canet.folds import folds_path
-from canet.geometry import compact_skeleton
-from canet.geometry.candidates import PLAIN, label_mask
-from canet.scoring import write_table
-from canet.submission import submit
+from canet.core import cli
+from canet.core.console import REPOSITORY, UserError, announce
+from canet.geometry.candidates import PLAIN
+from canet.geometry.classical import METHODS
+from canet.submission.by_method import draw_folder
 
 
 def score_all(args: argparse.Namespace) -> None:
     """Every method on the images that a fold of the recipe holds out."""
-    from canet.classical_scores import held_out_table
+    from canet.evaluation.classical_scores import held_out_table
+    from canet.evaluation.score_tables import write_table
 
-    recipe = stage.load_recipe(args)
+    recipe = cli.load_recipe(args)
     path = args.out or REPOSITORY / "results" / f"classical_fold-{args.fold}.csv"
-    stage.announce("classical methods", [recipe.data_root, folds_path(recipe)], [path])
+    announce("classical methods", [recipe.data_root], [path])
     table = held_out_table(recipe, args.fold)
     write_table(path, table)
     print(table.to_string(index=False, float_format="{:.4f}".format))
 
 
-def parse() -> argparse.Namespace:
-    """The command line.
-
-    Raises:
-        UserError: what is given does not go together.
-    """
-    parser = stage.recipe_parser(__doc__)
-    parser.add_argument("method", choices=[*sorted(METHODS), "all"])
-    parser.add_argument("--images", type=Path, metavar="DIR", help="shapes")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (all: CSV)")
-    parser.add_argument("--fold", type=int, default=0, metavar="K", help="of all (default: 0)")
-    compact = parser.add_argument_group("compact")
-    compact.add_argument(
-        "--tolerance", type=float, metavar="PX", help=f"(default: {PLAIN.tolerance_px:g})"
-    )
-    compact.add_argument(
-        "--every-piece", action="store_true", help="a skeleton in each piece, not in one alone"
-    )
-    args = parser.parse_args()
+def check(args: argparse.Namespace) -> None:
+    """Refuse what does not go together."""
     if args.method == "all" and args.images:
         raise UserError("all looks at the images that a fold holds out; leave --images out")
     if args.method != "all" and not (args.images and args.out):
@@ -76,40 +54,27 @@ def parse() -> argparse.Namespace:
         raise UserError(f"--tolerance and --every-piece are for compact; {args.method} has none")
     if args.tolerance is not None and not args.tolerance >= 0:
         raise UserError(f"--tolerance {args.tolerance}: expected 0 or more pixels")
-    return args
-
-
-def draw_folder(args: argparse.Namespace) -> None:
-    """One method on a folder of shapes."""
-    tolerance = PLAIN.tolerance_px if args.tolerance is None else args.tolerance
-
-    def skeleton_of(shape: np.ndarray) -> np.ndarray:
-        if args.tolerance is None and not args.every_piece:
-            return METHODS[args.method](shape)
-        mask = label_mask(shape)
-        return compact_skeleton(mask, tolerance, args.every_piece).draw(shape.shape)
-
-    def skeletons(paths: list[Path]) -> dict[str, np.ndarray]:
-        return {p.name: skeleton_of(read_grey(p)) for p in paths}
-
-    zip_path = args.out.with_name(args.out.name.removesuffix(".zip") + ".zip")
-    stage.announce(args.method, [args.images], [zip_path])
-    facts = {"method": args.method, "commit": stage.commit(), "versions": stage.versions()}
-    if args.method == "compact":
-        facts |= {"tolerance_px": tolerance, "every_piece": args.every_piece}
-    paths = list_images(args.images)
-    if submit(paths, skeletons, zip_path, facts):
-        folder = shown(zip_path.with_suffix(""))
-        print(f"   {len(paths)} PNGs in {folder}/, zipped: {shown(zip_path)}")
 
 
 def main() -> None:
-    args = parse()
+    parser = cli.recipe_parser(__doc__)
+    parser.add_argument("method", choices=[*sorted(METHODS), "all"])
+    parser.add_argument("--images", type=Path, metavar="DIR", help="shapes")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (all: CSV)")
+    parser.add_argument("--fold", type=int, default=0, metavar="K", help="of all (default: 0)")
+    compact = parser.add_argument_group("compact")
+    compact.add_argument(
+        "--tolerance", type=float, metavar="PX", help=f"(default: {PLAIN.tolerance_px:g})"
+    )
+    compact.add_argument("--every-piece", action="store_true", help="not in one piece alone")
+    args = parser.parse_args()
+    check(args)
     if args.method == "all":
         score_all(args)
-    else:
-        draw_folder(args)
+        return
+    own = {"tolerance_px": args.tolerance, "every_piece": args.every_piece}
+    draw_folder(args.method, args.images, args.out, **own)
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

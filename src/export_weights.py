@@ -11,26 +11,25 @@ examples:
 
 from pathlib import Path
 
-from canet import stage
-from canet.export import export
-from canet.files import REPOSITORY, shown
-from canet.model_folder import WEIGHTS
-from canet.runs import find_run
-from canet.training import fold_number
+from canet.core import cli
+from canet.core.console import REPOSITORY, announce, shown
+from canet.core.runs import find_run, fold_number
+from canet.inference.export import export
+from canet.inference.saved_model import WEIGHTS
 
 
 def main() -> None:
-    parser = stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("--run", metavar="NAME", help="a run in runs/ (default: the newest)")
     parser.add_argument("--fold", default="all", metavar="K", help="its fold (default: all)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="(default: weights/NAME)")
     args = parser.parse_args()
     run, fold = find_run(args.run), str(fold_number(args.fold))
     out = args.out or REPOSITORY / "weights" / run.name
-    stage.announce("weights", [run / f"fold-{fold}"], [out])
+    announce("weights", [run / f"fold-{fold}"], [out])
     export(run, fold, out)
     print(f"   {(out / WEIGHTS).stat().st_size / 1e6:.1f} MB: {shown(out)}/, see README.md there")
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

@@ -12,21 +12,22 @@ examples:
 
 from pathlib import Path
 
-from canet import demo, distance, geometry, stage
-from canet.dataset import ImageFolders
-from canet.files import UserError, digest_of_files, remove, shown, write_png, write_with
-from canet.submission import encode
+from canet.core import cli
+from canet.core.console import UserError, announce, progress, shown
+from canet.core.files import remove, write_with
+from canet.core.images import encode_skeleton, write_png
+from canet.core.provenance import Stamp, code_digest, skip
+from canet.core.recipe import Demo
+from canet.data import demo
+from canet.data.data_set import DataSet
 
 
-def write_examples(shapes: Path, skeletons: Path, seed: int, indices: range) -> list[Path]:
-    """Draw and write the examples with these numbers; returns their paths."""
-    written = []
-    for index in stage.progress(indices, desc=shapes.name, unit="image"):
+def write_examples(shapes: Path, skeletons: Path, indices: range, *, seed: int) -> None:
+    """Draw and write the examples with these numbers."""
+    for index in progress(indices, desc=shapes.name, unit="image"):
         name, shape, skeleton = demo.example(seed, index)
         write_png(shapes / name, shape)
-        write_with(skeletons / name, lambda t, s=skeleton: t.write_bytes(encode(s)))
-        written += [shapes / name, skeletons / name]
-    return written
+        write_with(skeletons / name, lambda t, s=skeleton: t.write_bytes(encode_skeleton(s)))
 
 
 def clear(folder: Path, kept: list[Path], root_stamp: Path) -> None:
@@ -41,35 +42,38 @@ def clear(folder: Path, kept: list[Path], root_stamp: Path) -> None:
         remove(path)
 
 
+def generate(data: DataSet, wanted: Demo, *, force: bool) -> None:
+    """Write all images; nothing where they are current."""
+    folders = [data.train_shapes.path, data.train_skeletons.path, data.test_shapes.path]
+    folders.append(data.test_skeletons.path if data.test_skeletons else data.root / "img_test2")
+    parts = (range(wanted.train), range(wanted.train, wanted.train + wanted.test))
+    names = [[demo.name_of(wanted.seed, i) for i in part] for part in parts]
+    outputs = [f / n for k, f in enumerate(folders) for n in names[k // 2]]
+    root_stamp = data.root / "generated.json"
+    settings = {"demo": wanted.model_dump(mode="json"), "code": code_digest("canet.data.demo")}
+    stamp = Stamp(root_stamp, settings, outputs)
+    if skip(stamp, force):
+        return
+    for folder in {p.parent for p in outputs}:
+        clear(folder, outputs, root_stamp)
+    Stamp(root_stamp, {"unfinished": True}, []).write()
+    for k, part in enumerate(parts):
+        write_examples(folders[2 * k], folders[2 * k + 1], part, seed=wanted.seed)
+    stamp.write()
+
+
 def main() -> None:
-    args = stage.recipe_parser(__doc__).parse_args()
-    recipe = stage.load_recipe(args)
-    wanted, folders = recipe.demo, ImageFolders(recipe.data_root, recipe.data)
-    if not wanted.train:
+    args = cli.recipe_parser(__doc__).parse_args()
+    recipe = cli.load_recipe(args)
+    if not recipe.demo.train:
         print(
             f"== demo data\n   recipe {recipe.name} uses the data set it has: nothing to generate"
         )
         return
-    stage.announce("demo data", [], folders.all())
-    root_stamp = folders.root / "generated.json"
-    names = [demo.name_of(wanted.seed, i) for i in range(wanted.train + wanted.test)]
-    train, test = names[: wanted.train], names[wanted.train :]
-    test_skeletons = folders.test_skeletons or folders.root / "img_test2"
-    outputs = [f / n for f in (folders.train_shapes, folders.train_skeletons) for n in train]
-    outputs += [f / n for f in (folders.test_shapes, test_skeletons) for n in test]
-    code = [Path(demo.__file__), Path(distance.__file__), *geometry.CODE]
-    settings = {"demo": recipe.settings("demo"), "code": digest_of_files(code)}
-    stamp = stage.Stamp(root_stamp, settings, outputs)
-    if stage.skip(stamp, args.force):
-        return
-    for folder in {p.parent for p in outputs}:
-        clear(folder, outputs, root_stamp)
-    stage.Stamp(root_stamp, {"unfinished": True}, []).write()
-    seed, middle = wanted.seed, wanted.train
-    write_examples(folders.train_shapes, folders.train_skeletons, seed, range(middle))
-    write_examples(folders.test_shapes, test_skeletons, seed, range(middle, middle + wanted.test))
-    stamp.write()
+    data = DataSet.of(recipe)
+    announce("demo data", [], [folder.path for folder in data.folders()])
+    generate(data, recipe.demo, force=args.force)
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

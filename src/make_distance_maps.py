@@ -5,8 +5,8 @@ writes  cache/maps/DATASET/FOLDER/KIND.npy with a checksum beside it
 
 Kinds (input.kind) are planes joined by +. grey is the image; from the mask that input.mask names:
 shape, distance, repaired_distance (holes up to input.max_hole_px filled first), soft_distance and
-edge. From its compact skeletons: candidates (drawn at the tolerances 1.05, 2, 3), raw_candidates
-(of the other mask: 1.05, 2), salience, radius, offset (where the skeleton is, from each pixel).
+edge. From compact skeletons: candidates (drawn at the tolerances 1.05, 2 and 3) and salience (how
+much outline each point of the medial axis stands for).
 
 examples:
   python src/make_distance_maps.py --recipe cpu
@@ -14,23 +14,25 @@ examples:
   python src/make_distance_maps.py --recipe cpu --set input.kind=repaired_distance+candidates
 """
 
-from canet import stage
-from canet.dataset import ImageFolders
-from canet.files import shown
-from canet.map_cache import cache_path, load_maps
+from canet.core import cli
+from canet.core.console import announce, shown
+from canet.data.data_set import DataSet
+from canet.data.map_cache import MapCache
 
 
 def main() -> None:
-    args = stage.recipe_parser(__doc__).parse_args()
-    recipe = stage.load_recipe(args)
-    data = ImageFolders(recipe.data_root, recipe.data)
-    folders = [data.train_shapes, data.test_shapes, *(e.train_shapes for e in data.extra)]
-    paths = [cache_path(f, recipe.input, recipe.cache_folder) for f in folders]
-    stage.announce(f"distance maps ({recipe.input.kind})", folders, paths)
-    for folder in folders:
-        maps = load_maps(folder, recipe.input, recipe.cache_folder, args.force)
-        print(f"   {shown(folder)}: {len(maps)} maps of {'×'.join(map(str, maps.shape[1:]))}")
+    args = cli.recipe_parser(__doc__).parse_args()
+    recipe = cli.load_recipe(args)
+    data = DataSet.of(recipe)
+    folders = [data.train_shapes, data.test_shapes, *(extra.train_shapes for extra in data.extra)]
+    caches = [MapCache(folder, recipe.input, recipe.cache_folder) for folder in folders]
+    reads, writes = [folder.path for folder in folders], [cache.path for cache in caches]
+    announce(f"distance maps ({recipe.input.kind})", reads, writes)
+    for folder, cache in zip(folders, caches):
+        maps = cache.load(force=args.force)
+        size = "×".join(map(str, maps.shape[1:]))
+        print(f"   {shown(folder.path)}: {len(maps)} maps of {size}")
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

@@ -11,23 +11,23 @@ examples:
   python src/make_folds.py --recipe cpu --set folds.scheme=grouped
 """
 
-from canet import stage
-from canet.dataset import ImageFolders, list_images
-from canet.folds import assign_folds, folds_path, read_folds, write_folds
+from canet.core import cli
+from canet.core.console import announce
+from canet.data.folds import assign_folds, write_folds
+from canet.data.training_set import TrainingSet
 
 
 def main() -> None:
-    args = stage.recipe_parser(__doc__).parse_args()
-    recipe = stage.load_recipe(args)
-    shapes = ImageFolders(recipe.data_root, recipe.data).train_shapes
-    path = folds_path(recipe)
-    stage.announce(f"folds ({recipe.folds.scheme})", [shapes], [path])
-    paths = list_images(shapes)
+    args = cli.recipe_parser(__doc__).parse_args()
+    recipe = cli.load_recipe(args)
+    images = TrainingSet(recipe)
+    shapes, path = images.data.train_shapes, images.folds_path
+    announce(f"folds ({recipe.folds.scheme})", [shapes.path], [path])
     if args.force or not path.exists():
-        write_folds(path, assign_folds(paths, recipe.folds))
+        write_folds(path, assign_folds(shapes, recipe.folds))
     else:
         print("   written before: read and checked, not changed (--force makes them anew)")
-    table = read_folds(path, [p.name for p in paths], recipe.folds)
+    table = images.folds
     sizes = table["group"].map(table["group"].value_counts())
     print(
         f"   {len(table)} images, {table['class'].nunique()} classes, "
@@ -37,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

@@ -12,28 +12,28 @@ examples:
   python src/report.py --recipe cpu --set train.epochs=10
 """
 
-from canet import stage
-from canet.files import UserError, shown
+from canet.core import cli
+from canet.core.console import UserError, announce, shown
+from canet.core.runs import find_run
 from canet.report.content import contents_of
 from canet.report.facts import gather, recipe_of
 from canet.report.page import write_report
-from canet.runs import find_run
 
 
 def main() -> None:
-    parser = stage.recipe_parser(__doc__)
-    stage.add_storage(parser)
+    parser = cli.recipe_parser(__doc__)
+    cli.add_storage(parser)
     parser.add_argument("--run", metavar="NAME", help="a run in runs/ (default: the newest)")
     args = parser.parse_args()
     if args.run and (args.recipe or args.overrides):
         raise UserError("--run names a run that is there, --recipe and --set another; give one")
     named = args.recipe or args.overrides
-    recipe = stage.load_recipe(args) if named else recipe_of(find_run(args.run), args.storage)
+    recipe = cli.load_recipe(args) if named else recipe_of(find_run(args.run), args.storage)
     run = recipe.run_folder
-    stage.announce(f"report ({recipe.name})", [run, recipe.data_root], [run / "report.html"])
+    announce(f"report ({recipe.name})", [run, recipe.data_root], [run / "report.html"])
     page = write_report(run, contents_of(gather(recipe)))
     print(f"   open      {shown(page)}")
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

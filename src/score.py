@@ -21,16 +21,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from canet import stage
-from canet.classical import METHODS
-from canet.dataset import list_images
-from canet.files import read_grey, shown, write_with
-from canet.scoring import load_labels, score_predictions, summary_table
-from canet.submission import read_submission
+from canet.core import cli
+from canet.core.console import shown
+from canet.core.files import write_with
+from canet.core.images import read_grey
+from canet.data.data_set import list_images
+from canet.evaluation.score_tables import load_labels, score_predictions, summary_table
+from canet.geometry.classical import METHODS
+from canet.submission.read import read_submission
 
 
 def main() -> None:
-    parser = stage.parser(__doc__)
+    parser = cli.parser(__doc__)
     parser.add_argument("submission", type=Path, help="zip or folder of PNGs")
     parser.add_argument("labels", type=Path, help="folder of skeleton PNGs")
     parser.add_argument("--shapes", type=Path, metavar="DIR", help="also score classical methods")
@@ -53,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

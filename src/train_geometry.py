@@ -11,27 +11,28 @@ is judged by forests that have not seen it.
 examples:
   python src/train_geometry.py --recipe geometry
   python src/train_geometry.py --recipe geometry --set folds.scheme=grouped
-  python src/train_geometry.py --recipe geometry --set selection.series=true
+  python src/train_geometry.py --recipe geometry --set selection.trials=40
 """
 
-from canet import stage
-from canet.database import shown_url
-from canet.files import write_text
-from canet.folds import folds_path
-from canet.scoring import read_table
-from canet.selection_training import FOLDER, OUTPUTS, train_selection
+from canet.core import cli
+from canet.core.console import announce
+from canet.core.files import write_text
+from canet.evaluation.score_tables import read_table
+from canet.search.storage import shown_url
+from canet.selection import forest
+from canet.selection.train import OUTPUTS, train_selection
 
 
 def main() -> None:
-    args = stage.recipe_parser(__doc__).parse_args()
-    recipe = stage.load_recipe(args)
+    args = cli.recipe_parser(__doc__).parse_args()
+    recipe = cli.load_recipe(args)
     run = recipe.run_folder
-    writes = [*(run / name for name in OUTPUTS), run / FOLDER / "selection"]
-    stage.announce(f"geometry ({recipe.name})", [recipe.data_root, folds_path(recipe)], writes)
+    writes = [*(run / name for name in OUTPUTS), run / forest.RUN_FOLDER]
+    announce(f"geometry ({recipe.name})", [recipe.data_root], writes)
     if recipe.selection.trials:
         print(f"   study  {shown_url(recipe)}", flush=True)
     write_text(run / "recipe.yaml", recipe.to_yaml())
-    result = train_selection(recipe, args.force)
+    result = train_selection(recipe, force=args.force)
     table = read_table(run / "scores.csv", "f1", "pooled_f1", "recall_1px", "precision_1px")
     print(table[["f1", "pooled_f1", "recall_1px", "precision_1px"]].to_string(float_format="%.4f"))
     print(
@@ -41,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

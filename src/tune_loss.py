@@ -17,32 +17,32 @@ examples:
   optuna-dashboard sqlite:///runs/demo/optuna.db
 """
 
-from canet import stage
-from canet.database import shown_url
-from canet.folds import folds_path
-from canet.loss_search import search_loss
-from canet.study import add_trials
-from canet.training import fold_folder, fold_number
+from canet.core import cli, console
+from canet.core.runs import fold_folder, fold_number
+from canet.data.training_set import TrainingSet
+from canet.search.loss import search_loss
+from canet.search.storage import shown_url
+from canet.search.study import add_trials
 
 
 def main() -> None:
-    parser = stage.recipe_parser(__doc__)
+    parser = cli.recipe_parser(__doc__)
     parser.add_argument("--fold", action="append", metavar="K", help="fold the loss is for, or all")
-    stage.add_storage(parser)
+    cli.add_storage(parser)
     add_trials(parser)
     args = parser.parse_args()
-    recipe = stage.load_recipe(args)
+    recipe = cli.load_recipe(args)
     folds = [fold_number(text) for text in args.fold or []] or recipe.train.folds
     if not recipe.loss_search.trials and not args.trials:
         print(f"== loss search\n   recipe {recipe.name} searches none (loss_search.trials is 0)")
         return
-    reads = [recipe.data_root, folds_path(recipe), recipe.cache_folder]
-    stage.announce(
-        "loss search", reads, [fold_folder(recipe, k) / "tuned_loss.json" for k in folds]
-    )
+    images = TrainingSet(recipe)
+    reads = [recipe.data_root, images.folds_path, recipe.cache_folder]
+    writes = [fold_folder(recipe, k) / "tuned_loss.json" for k in folds]
+    console.announce("loss search", reads, writes)
     print(f"   study  {shown_url(recipe)}", flush=True)
     for fold in folds:
-        best = search_loss(recipe, fold, args.trials, args.force)
+        best = search_loss(recipe, fold, trials=args.trials, force=args.force, images=images)
         print(
             f"   fold {fold}: dice {best.dice:.3g}, focal {best.focal:.3g}, "
             f"W_pos {best.positive_weight:.3g}, W_neg {best.negative_weight:.3g}, "
@@ -51,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

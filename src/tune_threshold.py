@@ -16,30 +16,31 @@ examples:
                                                              one piece, the rest searched
 """
 
-from canet import stage
-from canet.database import shown_url
-from canet.files import shown
-from canet.recipe import Postprocess, check
-from canet.runs import finished_folds
-from canet.scoring import read_table
-from canet.study import add_trials
-from canet.switches import in_words
-from canet.threshold_search import held_out_files, search_threshold
+from canet.core import cli, console
+from canet.core.console import shown
+from canet.core.recipe import Postprocess, check
+from canet.core.runs import finished_folds
+from canet.evaluation.out_of_fold import held_out_files
+from canet.evaluation.score_tables import read_table
+from canet.postprocess.skeleton import in_words
+from canet.search.storage import shown_url
+from canet.search.study import add_trials
+from canet.search.threshold import search_threshold
 
 
 def main() -> None:
-    parser = stage.recipe_parser(__doc__)
-    stage.add_storage(parser)
+    parser = cli.recipe_parser(__doc__)
+    cli.add_storage(parser)
     add_trials(parser)
     args = parser.parse_args()
-    recipe = stage.load_recipe(args)
+    recipe = cli.load_recipe(args)
     outputs = [recipe.run_folder / n for n in ("threshold.json", "threshold.png", "scores.csv")]
-    stage.announce("threshold", held_out_files(recipe) or [recipe.run_folder], outputs)
+    console.announce("threshold", held_out_files(recipe) or [recipe.run_folder], outputs)
     print(f"   study  {shown_url(recipe)}", flush=True)
     if not held_out_files(recipe) and finished_folds(recipe.run_folder):
         print("   trained on all images, none held out: nothing to choose a threshold on")
         return
-    result = search_threshold(recipe, args.trials, args.force)
+    result = search_threshold(recipe, trials=args.trials, force=args.force)
     switches = check(result["postprocess"], shown(outputs[0]), Postprocess)
     print(
         f"   threshold {result['threshold']:.3f}, {in_words(switches)}: "
@@ -64,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

@@ -1,31 +1,44 @@
-"""A tiny generated data set and recipe; nothing is written into the repository."""
+"""Fixtures that many tests share; nothing is written into the repository."""
 
 from pathlib import Path
 
 import pytest
+import torch
+from tiny import (
+    copy_folder,
+    tiny_overrides,
+    tiny_recipe,
+    write_data_set,
+    write_tiny_folds,
+)
 
-from canet import demo, recipe
-from canet.dataset import ImageFolders, list_images
-from canet.files import write_png
-from canet.folds import assign_folds, folds_path, write_folds
-from canet.submission import encode
+from canet.core.recipe import Recipe
+from canet.training.fold import train_fold
 
-TRAIN, TEST = 15, 3
+# Networks this small gain nothing from several threads, and where cores are shared with other
+# processes, those wait for each other: a step then takes up to twenty times as long.
+torch.set_num_threads(1)
+
+
+def pytest_addoption(parser) -> None:
+    parser.addoption("--slow", action="store_true", help="the slow tests, and no others")
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """Tests in tests/slow/ are slow; either they run or all others do."""
+    for item in items:
+        if "slow" in item.path.relative_to(Path(__file__).parent).parts:
+            item.add_marker("slow")
+    wanted = config.getoption("--slow")
+    left_out = [item for item in items if (item.get_closest_marker("slow") is not None) != wanted]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory) -> Path:
-    """The starting kit's layout with 15 labelled and 3 test shapes."""
-    root = tmp_path_factory.mktemp("data") / "tiny"
-    for i in range(TRAIN + TEST):
-        name, shape, skeleton = demo.example(3, i)
-        shapes, labels = (
-            ("img_train_shape", "img_train2") if i < TRAIN else ("img_test_shape", "img_test2")
-        )
-        write_png(root / shapes / name, shape)
-        (root / labels).mkdir(exist_ok=True, parents=True)
-        (root / labels / name).write_bytes(encode(skeleton))
-    return root
+    """The starting kit's layout with 15 labelled and 3 test shapes of 64×64 pixels."""
+    return write_data_set(tmp_path_factory.mktemp("data") / "tiny")
 
 
 @pytest.fixture
@@ -34,42 +47,30 @@ def overrides(data_root, tmp_path) -> list[str]:
     return tiny_overrides(data_root, tmp_path)
 
 
-def tiny_overrides(data_root: Path, folder: Path) -> list[str]:
-    """The same for any folder."""
-    return [
-        "name=tiny",
-        f"data.root={data_root}",
-        f"data.folds={folder / 'folds'}",
-        f"machine.cache={folder / 'cache'}",
-        f"machine.runs={folder / 'runs'}",
-        f"machine.submissions={folder / 'submissions'}",
-        "machine.device=cpu",
-        "demo.train=0",
-        "folds.count=3",
-        "model.encoder=resblock4",
-        "model.blocks=1",
-        "augment.crop_px=64",
-        "augment.shift_px=0",
-        "loss.tuned=false",
-        "train.epochs=2",
-        "train.batch=4",
-        "train.precision=float32",
-        "loss_search.trials=2",
-        "loss_search.epochs=1",
-        "loss_search.images=6",
-        "threshold_search.trials=8",
-    ]
-
-
 @pytest.fixture
-def tiny(overrides) -> recipe.Recipe:
-    return recipe.load("demo", overrides)
+def tiny(data_root, tmp_path) -> Recipe:
+    """The tiny recipe: a training takes seconds."""
+    return tiny_recipe(data_root, tmp_path)
 
 
 @pytest.fixture
 def tiny_folds(tiny):
     """The tiny recipe's folds, written."""
-    paths = list_images(ImageFolders(tiny.data_root, tiny.data).train_shapes)
-    table = assign_folds(paths, tiny.folds)
-    write_folds(folds_path(tiny), table)
-    return table
+    return write_tiny_folds(tiny)
+
+
+@pytest.fixture(scope="session")
+def trained_once(data_root, tmp_path_factory) -> Path:
+    """Folds, cache and runs of the tiny recipe with fold 0 trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = tiny_recipe(data_root, folder)
+    write_tiny_folds(recipe)
+    train_fold(recipe, 0)
+    return folder
+
+
+@pytest.fixture
+def trained(tiny, trained_once, tmp_path) -> Recipe:
+    """The tiny recipe with folds written and fold 0 trained: a copy, to use or to break."""
+    copy_folder(trained_once, tmp_path)
+    return tiny

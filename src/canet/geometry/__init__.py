@@ -1,30 +1,22 @@
 """Skeletons by geometry alone: no network, no torch.
 
-`outline` (the border between pixels) → `compact` (the skeleton that the labels of Pixel
-SkelNetOn are made of) → `graph` (nodes, radii, branches, drawing). `medial` is the simpler
-relative on a Voronoi diagram. `candidates` (the labels' masks and tolerances) → `features` →
-`selection` (a forest that chooses among them).
+`masks` (which pixels are inside) → `outline` (the border between pixels) → `compact` (the skeleton
+that the labels of Pixel SkelNetOn are made of) → `graph` (nodes, radii, branches, drawing).
+
+`candidates` are the labels' masks and tolerances, `distance` has distance maps, `medial` a simpler
+skeleton from a Voronoi diagram, `classical` thinning and other methods, `metrics` scores.
 
     >>> graph = compact_skeleton(label_mask(shape), tolerance_px=2.0)
     >>> skeleton = graph.draw(shape.shape)
 """
 
-from pathlib import Path
-
-from canet.geometry.candidates import label_mask
 from canet.geometry.compact import compact_skeleton
 from canet.geometry.graph import SkeletonGraph
+from canet.geometry.masks import label_mask
 from canet.geometry.medial import salient_medial_axis
 from canet.geometry.outline import Outline, trace_outline
 
-# What drawings depend on, for stamps of what is made from them.
-CODE = [
-    Path(__file__).with_name(name)
-    for name in ("outline.py", "compact.py", "graph.py", "candidates.py")
-]
-
 __all__ = [
-    "CODE",
     "Outline",
     "SkeletonGraph",
     "compact_skeleton",

@@ -16,8 +16,7 @@ import cv2
 import numpy as np
 
 from canet.geometry.graph import SkeletonGraph
-from canet.geometry.kernel import compiled
-from canet.geometry.outline import Outline, trace_outline
+from canet.geometry.outline import Outline, compiled, trace_outline
 
 TINY = np.finfo(np.float64).tiny
 
@@ -265,7 +264,7 @@ def _walk(points, following, chain, place, length, tolerance):  # noqa: C901 (on
 
 
 def compact_skeleton(
-    shape: np.ndarray | Outline, tolerance_px: float, every_piece: bool = False
+    shape: np.ndarray | Outline, tolerance_px: float, *, every_piece: bool = False
 ) -> SkeletonGraph:
     """The compact skeleton of a shape.
 

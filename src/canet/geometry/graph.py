@@ -128,13 +128,11 @@ class SkeletonGraph:
             self.chord[stays],
         )
 
-    def draw(self, size: tuple[int, int], rounding: str = "truncate") -> np.ndarray:
+    def draw(self, size: tuple[int, int]) -> np.ndarray:
         """The skeleton as pixels, lines one pixel wide.
 
         Args:
             size: (H, W) of the picture.
-            rounding: of the nodes' coordinates to pixels: `truncate`, as the labels are drawn;
-                `nearest` rounds to the pixel whose corner is nearest.
 
         Returns:
             (H, W) bool. A node without edges is drawn as a pixel.
@@ -142,8 +140,8 @@ class SkeletonGraph:
         picture = np.zeros(size, np.uint8)
         if not len(self):
             return picture > 0
-        at = self.xy if rounding == "truncate" else np.rint(self.xy)
-        at = np.clip(at.astype(np.int64), 0, (size[1] - 1, size[0] - 1)).astype(np.int32)
+        # truncated to pixels, as the labels are drawn
+        at = np.clip(self.xy.astype(np.int64), 0, (size[1] - 1, size[0] - 1)).astype(np.int32)
         alone = at[self.degree == 0]
         picture[alone[:, 1], alone[:, 0]] = 1
         for a, b in at[self.edges].tolist():

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
-from canet.geometry.kernel import compiled
+compiled = numba.njit(cache=True, nogil=True)  # how the inner loops are compiled
 
 # Bucket counts of a chained hash table that doubles to the next prime of its list.
 BUCKETS = (13, 29, 59, 127, 257, 541, 1109, 2357, 5087, 10273, 20753, 42043, 85229, 172933)

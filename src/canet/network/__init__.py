@@ -14,20 +14,20 @@ those of single stages. At width 64, or as published, for one 256×256 image of 
 | `side_outputs` (VGG-16) | `SideOutputs` | 14.7 | 40.0 | 4 |
 | `pix2pix` (generator) | `Pix2Pix` | 16.7 | 10.8 | 5 |
 
-The discriminator that pix2pix learns against has 2.8 M and 6.3 GFLOP more (`canet.adversarial`).
+The discriminator that pix2pix learns against has 2.8 M and 6.3 GFLOP more (`earlier.adversary`).
 """
 
 from canet.network.attention import ContextAttention
 from canet.network.base import SkeletonModel
 from canet.network.blocks import DoubleConv, ResBlock
-from canet.network.build import build_network, from_pretrained
+from canet.network.build import build_model, build_network, from_pretrained
+from canet.network.canet import CANet
 from canet.network.decoder import CANetDecoder
+from canet.network.earlier.nguyen import NguyenUNet
+from canet.network.earlier.panichev import PanichevUNet
+from canet.network.earlier.pix2pix import Pix2Pix
+from canet.network.earlier.side_outputs import SideOutputs
 from canet.network.encoder import ResBlockEncoder, register_resblock_encoder, width_of
-from canet.network.model import CANet
-from canet.network.nguyen import NguyenUNet
-from canet.network.panichev import PanichevUNet
-from canet.network.pix2pix import Pix2Pix
-from canet.network.side_outputs import SideOutputs
 
 __all__ = [
     "CANet",
@@ -41,6 +41,7 @@ __all__ = [
     "ResBlockEncoder",
     "SideOutputs",
     "SkeletonModel",
+    "build_model",
     "build_network",
     "from_pretrained",
     "register_resblock_encoder",

@@ -18,13 +18,7 @@ class SkeletonModel(SegmentationModel):
 
     Subclasses set `encoder` and `decoder`, then call `complete`. `auxiliary_heads` are those
     that nothing but their loss needs: where the loss does not weight them, they are not trained.
-
-    Attributes:
-        rounds: how often the network looks; from the second time on it also sees, as a further
-            channel of its encoder, what it drew before (`cascade`).
     """
-
-    rounds = 1
 
     def complete(self, name: str, heads: Sequence[nn.Module], own_encoder: bool) -> None:
         """Add the heads, finest first, and initialise all that has no weights from elsewhere.
@@ -54,31 +48,23 @@ class SkeletonModel(SegmentationModel):
         return [self.segmentation_head, *self.auxiliary_heads]
 
     def forward(
-        self, x: torch.Tensor, auxiliary: bool = False, drawn: torch.Tensor | None = None
+        self, x: torch.Tensor, auxiliary: bool = False
     ) -> torch.Tensor | list[torch.Tensor]:
         """Logits of the skeleton.
 
         Args:
             x: (B, in_channels, H, W); H and W divisible by the encoder's output stride.
             auxiliary: also return the coarser heads.
-            drawn: what an earlier round drew, (B, 1, H, W) of 0 to 1, for networks of several
-                rounds; None goes through all of them from nothing.
 
         Returns:
-            (B, classes, H, W), the first of which is the skeleton, or with `auxiliary` a list of it
-            and the logits at 1/2, 1/4, 1/8 … of the size, as many as the architecture has.
+            (B, classes, H, W), or with `auxiliary` a list of it and the logits at 1/2, 1/4, 1/8 …
+            of the size, as many as the architecture has.
 
         Raises:
             RuntimeError: H or W is not divisible; the message names the size to pad to.
         """
         if not torch.compiler.is_compiling():
             self.check_input_shape(x)
-        if self.rounds > 1:
-            if drawn is None:
-                drawn = torch.zeros_like(x[:, :1])
-                for _ in range(self.rounds - 1):
-                    drawn = self(x, drawn=drawn)[:, :1].sigmoid()
-            x = torch.cat([x, drawn.to(x.dtype)], dim=1)
         *coarse, finest = self.decoder(self.encoder(x))
         logits = self.segmentation_head(finest)
         if not auxiliary:

@@ -59,7 +59,7 @@ class ResBlock(nn.Module):
 BLOCKS = {"residual": ResBlock, "double": DoubleConv}
 
 
-def stage_of(block: str, in_channels: int, out_channels: int, count: int) -> nn.Sequential:
+def stage_of(block: str, in_channels: int, out_channels: int, *, count: int) -> nn.Sequential:
     """One stage: `count` blocks of a kind, the first of which changes the number of channels."""
     channels = [in_channels] + [out_channels] * count
     return nn.Sequential(*(BLOCKS[block](a, b) for a, b in pairwise(channels)))

@@ -3,22 +3,23 @@
 import json
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from canet.files import UserError
+from canet.core.console import UserError
+from canet.core.input_planes import channels_of
+from canet.core.recipe import Model, Recipe
 from canet.network.base import SkeletonModel
-from canet.network.model import CANet
-from canet.network.nguyen import NguyenUNet
-from canet.network.panichev import PanichevUNet
-from canet.network.pix2pix import Pix2Pix
-from canet.network.side_outputs import SideOutputs
-from canet.recipe import Model
+from canet.network.canet import CANet
+from canet.network.earlier.nguyen import NguyenUNet
+from canet.network.earlier.panichev import PanichevUNet
+from canet.network.earlier.pix2pix import Pix2Pix
+from canet.network.earlier.side_outputs import SideOutputs
 
-LOOK_AGAIN = ("canet", "unet")
 CLASSES = {c.__name__: c for c in (CANet, PanichevUNet, NguyenUNet, SideOutputs, Pix2Pix)}
 
 
-def build_network(settings: Model, in_channels: int, classes: int = 1) -> SkeletonModel:
+def build_network(settings: Model, in_channels: int) -> SkeletonModel:
     """The network that a recipe names, with fresh weights.
 
     `unet` is CANet with one double convolution a stage and no attention, so that the rows of the
@@ -27,29 +28,22 @@ def build_network(settings: Model, in_channels: int, classes: int = 1) -> Skelet
 
     Args:
         settings: the recipe's `model` section; `block`, `blocks`, `attention_stages` and
-            `reduction` are read where the architecture has a choice, `rounds` by CANet and `unet`.
+            `reduction` are read where the architecture has a choice.
         in_channels: of the input.
-        classes: of the output, the first of which is the skeleton.
 
     Raises:
-        UserError: there is no such encoder, or it does not fit the architecture, or that does not
-            look more than once.
+        UserError: there is no such encoder, or it does not fit the architecture.
     """
     s = settings
-    if s.rounds > 1 and s.architecture not in LOOK_AGAIN:
-        raise UserError(
-            f"model.rounds={s.rounds}: {s.architecture} looks once; set 1, or take one of "
-            f"{', '.join(LOOK_AGAIN)}"
-        )
-    common = {"encoder_name": s.encoder, "in_channels": in_channels, "classes": classes}
+    common = {"encoder_name": s.encoder, "in_channels": in_channels}
     try:
         match s.architecture:
             case "canet":
                 own = {"attention_stages": s.attention_stages, "reduction": s.reduction}
-                return CANet(block=s.block, blocks=s.blocks, rounds=s.rounds, **own, **common)
+                return CANet(block=s.block, blocks=s.blocks, **own, **common)
             case "unet":
                 plain = {"block": "double", "blocks": 1, "attention_stages": []}
-                return CANet(rounds=s.rounds, **plain, **common)
+                return CANet(**plain, **common)
             case "panichev_unet":
                 return PanichevUNet(**common)
             case "nguyen_unet":
@@ -78,3 +72,13 @@ def from_pretrained(folder: str | Path) -> nn.Module:
     if name not in CLASSES:
         raise UserError(f"{folder}: no architecture {name}; there are {', '.join(CLASSES)}")
     return CLASSES[name].from_pretrained(folder)
+
+
+def build_model(recipe: Recipe) -> SkeletonModel:
+    """The recipe's network with fresh weights, a function of `train.seed`.
+
+    Raises:
+        UserError: there is no such encoder, or it does not fit.
+    """
+    torch.manual_seed(recipe.train.seed)
+    return build_network(recipe.model, channels_of(recipe.input.kind))

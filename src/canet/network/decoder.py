@@ -17,13 +17,14 @@ class DecoderStage(nn.Module):
         below: int,
         skip: int,
         channels: int,
+        *,
         blocks: int,
         attention: nn.Module,
         block: str = "residual",
     ):
         super().__init__()
         self.up = nn.ConvTranspose2d(below, channels, 2, stride=2)
-        self.blocks = stage_of(block, channels + skip, channels, blocks)
+        self.blocks = stage_of(block, channels + skip, channels, count=blocks)
         self.attention = attention
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
@@ -51,6 +52,7 @@ class CANetDecoder(nn.Module):
         self,
         encoder_channels: Sequence[int],
         channels: Sequence[int],
+        *,
         attention_stages: Collection[int] = (3, 4, 5),
         blocks: int = 3,
         reduction: int = 16,
@@ -69,9 +71,9 @@ class CANetDecoder(nn.Module):
                 below[i],
                 encoder_channels[i],
                 width,
-                blocks,
-                context_attention(width, i + 1 in attention_stages, reduction),
-                block,
+                blocks=blocks,
+                attention=context_attention(width, i + 1 in attention_stages, reduction),
+                block=block,
             )
             for i, width in enumerate(channels)
         )

@@ -37,6 +37,7 @@ class ResBlockEncoder(nn.Module, EncoderMixin):
     def __init__(
         self,
         width: int,
+        *,
         blocks: int = 3,
         attention_stages: Collection[int] = (3, 4, 5),
         reduction: int = 16,
@@ -52,7 +53,7 @@ class ResBlockEncoder(nn.Module, EncoderMixin):
         self._block = block
         inputs = [3] + self._out_channels[:-1]
         self.stages = nn.ModuleList(
-            stage_of(block, a, b, blocks) for a, b in zip(inputs, self._out_channels)
+            stage_of(block, a, b, count=blocks) for a, b in zip(inputs, self._out_channels)
         )
         self.attention = nn.ModuleList(
             context_attention(c, i in attention_stages, reduction)
@@ -64,7 +65,8 @@ class ResBlockEncoder(nn.Module, EncoderMixin):
         """Rebuild the first block for `in_channels`: there are no weights to carry over."""
         first = self.stages[0]
         self._in_channels = in_channels
-        self.stages[0] = stage_of(self._block, in_channels, self._out_channels[0], len(first))
+        width = self._out_channels[0]
+        self.stages[0] = stage_of(self._block, in_channels, width, count=len(first))
 
     def get_stages(self) -> dict[int, list[nn.Module]]:
         """The stages by stride, as smp's interface asks."""

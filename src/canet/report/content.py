@@ -7,19 +7,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
-from canet import recipe as recipes
-from canet.dataset import class_of
-from canet.files import encode_png, printable, shown
+from canet.core.console import printable, shown
+from canet.core.images import encode_png
+from canet.core.recipe import Recipe
+from canet.core.recipe_files import available, load
+from canet.data.data_set import class_of
+from canet.evaluation.pictures import EXTRA, MISSED
 from canet.geometry.candidates import CANDIDATES
-from canet.metrics import summarize
-from canet.pictures import EXTRA, MISSED
-from canet.recipe import Recipe
+from canet.geometry.metrics import summarize
+from canet.postprocess.skeleton import in_words
 from canet.report import plots
 from canet.report.facts import Facts
 from canet.report.held_out import HeldOut
 from canet.report.page import Picture, Row
 from canet.report.tiles import Tile, extremes, repaired_of, tiles_of
-from canet.switches import in_words
 
 SHARP_PX = 224  # wide as a tile on a page; larger pictures are shrunk, and smoothly
 CLASSES_ABREAST = 3
@@ -40,7 +41,7 @@ def contents_of(facts: Facts) -> dict:
         "number": held_out.cross_fitted if held_out else None,
         "images": len(held_out.names) if held_out else 0,
         "curves": curves_of(facts),
-        "searches": searches_of(facts),
+        "searches": searches_content(facts),
         "trainings": trainings_of(facts),
         "commands": commands_of(recipe),
         "folder": shown(recipe.run_folder / "report"),
@@ -62,8 +63,8 @@ def judged(facts: Facts, held_out: HeldOut) -> dict:
         "histogram": plot(
             "f1-histogram",
             plots.f1_histogram(held_out.scores),
-            "Histogram of the F1 of each held-out image",
-            "F1 of each held-out image, with the run's own threshold."
+            alt="Histogram of the F1 of each held-out image",
+            caption="F1 of each held-out image, with the run's own threshold."
             if tuned
             else "F1 of each held-out image.",
         ),
@@ -71,7 +72,7 @@ def judged(facts: Facts, held_out: HeldOut) -> dict:
         "colours": {"missed": MISSED, "extra": EXTRA},
         "worst": [image_row(held_out, i, f"worst-{k + 1}") for k, i in enumerate(worst)],
         "best": [image_row(held_out, i, f"best-{k + 1}") for k, i in enumerate(best)],
-        "pieces": pieces_of(held_out),
+        "pieces": pieces_content(held_out),
         "repaired": [
             Row(printable(name), "", pictures_of(tiles, name, f"holes-{k}"))
             for k, (name, tiles) in enumerate(repaired_of(facts.recipe, held_out), 1)
@@ -81,7 +82,7 @@ def judged(facts: Facts, held_out: HeldOut) -> dict:
     }
 
 
-def plot(file: str, figure: Figure, alt: str, caption: str) -> Picture:
+def plot(file: str, figure: Figure, *, alt: str, caption: str) -> Picture:
     return Picture(f"{file}.svg", plots.svg_of(figure), alt, caption)
 
 
@@ -145,13 +146,7 @@ def cell(column: str, value: float | None) -> str:
     """A figure as the tables show it, – where there is none."""
     if missing(value):
         return "–"
-    forms = {
-        "one_component": "{:.0%}",
-        "share": "{:.1%}",
-        "threshold": "{:.3f}",
-        "ms_per_image": "{:.1f}",
-    }
-    return forms.get(column, "{:.4f}").format(value)
+    return FORMS.get(column, "{:.4f}").format(value)
 
 
 def curves_of(facts: Facts) -> list[Picture]:
@@ -167,8 +162,8 @@ def curves_of(facts: Facts) -> list[Picture]:
     for column, label, log, said in shown_ones:
         there = [t for t in trained if has_numbers(t.history, column)]
         if there:
-            figure = plots.history_figure(there, column, label, log)
-            found.append(plot(column, figure, f"{label} over epochs", said))
+            figure = plots.history_figure(there, column, label, log=log)
+            found.append(plot(column, figure, alt=f"{label} over epochs", caption=said))
     return found
 
 
@@ -189,8 +184,8 @@ def sweep_of(facts: Facts, held_out: HeldOut) -> Picture | None:
     return plot(
         "f1-over-thresholds",
         plots.sweep_figure(held_out, trials),
-        "Per-image F1 over thresholds",
-        "F1 over thresholds on all held-out images"
+        alt="Per-image F1 over thresholds",
+        caption="F1 over thresholds on all held-out images"
         + (", and Optuna's trials, each with a post-processing of its own." if trials else "."),
     )
 
@@ -208,7 +203,7 @@ def image_row(held_out: HeldOut, i: int, file: str) -> Row:
 
 
 def pieces(count: int) -> str:
-    return f"{count} piece" + "s" * (count != 1)
+    return f"{count} piece" if count == 1 else f"{count} pieces"
 
 
 def pictures_of(tiles: list[Tile], name: str, file: str) -> list[Picture]:
@@ -224,7 +219,7 @@ def pictures_of(tiles: list[Tile], name: str, file: str) -> list[Picture]:
     ]
 
 
-def pieces_of(held_out: HeldOut) -> dict:
+def pieces_content(held_out: HeldOut) -> dict:
     """How whole the predictions are, before and after post-processing where there is a before."""
     groups = {"after": held_out.scores}
     if held_out.plain:
@@ -244,7 +239,9 @@ def pieces_of(held_out: HeldOut) -> dict:
     return {
         "groups": list(rows),
         "lines": [(line, [form.format(of(r)) for r in rows.values()]) for line, form, of in lines],
-        "figure": plot("pieces", plots.pieces_histogram(groups), alt, said) if broken else None,
+        "figure": plot("pieces", plots.pieces_histogram(groups), alt=alt, caption=said)
+        if broken
+        else None,
     }
 
 
@@ -272,8 +269,8 @@ def choices_of(facts: Facts, held_out: HeldOut) -> dict | None:
         "figure": plot(
             "candidates",
             plots.choices_figure(choices, names),
-            "How often each candidate was taken and how often it was the best",
-            "Images for which a candidate is the best, and for which it was taken.",
+            alt="How often each candidate was taken and how often it was the best",
+            caption="Images for which a candidate is the best, and for which it was taken.",
         ),
         "decisions": Picture(
             "decisions.png",
@@ -298,21 +295,30 @@ def classes_of(held_out: HeldOut) -> list[list[dict]]:
     return [rows[k : k + length] for k in range(0, len(rows), length)]
 
 
-def searches_of(facts: Facts) -> list[dict]:
+def searches_content(facts: Facts) -> list[dict]:
     """Optuna's studies: history, importance of the parameters, the best trial."""
     found = []
     for k, search in enumerate((s for s in facts.searches if s.completed), 1):
         pruned = len(search.trials) - len(search.completed)
         best = max(search.completed, key=lambda t: t.value)
-        said = f"{len(search.completed)} completed trials" + f", {pruned} pruned" * (pruned > 0)
+        said = f"{len(search.completed)} completed trials" + (
+            f", {pruned} pruned" if pruned else ""
+        )
         drawn = plots.trials_figure(search)
         figures = [
-            plot(f"search-{k}-trials", drawn, f"F1 of each trial, {search.title}", f"{said}.")
+            plot(
+                f"search-{k}-trials",
+                drawn,
+                alt=f"F1 of each trial, {search.title}",
+                caption=f"{said}.",
+            )
         ]
         if search.importance:
             drawn, said = plots.importance_figure(search), "Importance of the parameters"
             alt = f"{said}, {search.title}"
-            figures.append(plot(f"search-{k}-importance", drawn, alt, f"{said} (fANOVA)."))
+            figures.append(
+                plot(f"search-{k}-importance", drawn, alt=alt, caption=f"{said} (fANOVA).")
+            )
         parameters = {
             key: f"{value:.4g}" if isinstance(value, float) else str(value)
             for key, value in best.params.items()
@@ -377,8 +383,8 @@ TOLD = {
 
 def commands_of(recipe: Recipe) -> list[str]:
     """The commands that make the run and this page again."""
-    known = recipe.name in recipes.available()
-    same = known and recipes.load(recipe.name).stored() == recipe.stored()
+    known = recipe.name in available()
+    same = known and load(recipe.name).stored() == recipe.stored()
     source = recipe.name if same else shown(recipe.run_folder / "recipe.yaml")
     run = f"python src/report.py --run {shlex.quote(recipe.name)}"
     return [f"bash run.sh {shlex.quote(source)}", run]

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from canet import recipe as recipes
-from canet.classical import BESIDE_RUNS
-from canet.classical_scores import FIGURES, held_out_table
-from canet.files import UserError, read_json, shown
+from canet.core.console import UserError, shown
+from canet.core.files import read_json
+from canet.core.recipe import Machine, Recipe, check_stored
+from canet.core.recipe_files import load
+from canet.core.runs import FACTS, finished_folds
+from canet.evaluation.classical_scores import FIGURES, held_out_table
+from canet.evaluation.score_tables import damaged, read_columns, read_table
 from canet.geometry.candidates import CANDIDATES
-from canet.model_folder import FACTS
-from canet.recipe import Machine, Recipe, check_stored
+from canet.geometry.classical import BESIDE_RUNS
 from canet.report.held_out import HeldOut, held_out_of
 from canet.report.searches import Search, searches_of
-from canet.runs import finished_folds
-from canet.scoring import damaged, read_columns, read_table
-from canet.selection_training import FOLDER
+from canet.selection import forest
 
 HISTORY = {"epoch": float, "loss": float, "lr": float}  # and f1 where images are held out
 
@@ -53,9 +53,9 @@ def recipe_of(run: Path, storage: str | None = None) -> Recipe:
     Raises:
         UserError: it keeps none, or a damaged one.
     """
-    kept, stored = run / "recipe.yaml", run / FOLDER / "selection" / "config.json"
+    kept, stored = run / "recipe.yaml", run / forest.RUN_FOLDER / forest.CONFIG
     if kept.is_file():
-        recipe = recipes.load(str(kept))
+        recipe = load(str(kept))
     elif config := read_json(stored, recipe=dict):
         recipe = check_stored(config["recipe"], shown(stored))
     else:
@@ -76,14 +76,14 @@ def gather(recipe: Recipe) -> Facts:
     if not folds:
         raise UserError(f"{shown(run)}: nothing is trained there yet; run bash run.sh first")
     held_out = held_out_of(recipe)
-    forest = held_out and recipe.method == "geometry"
+    by_forest = held_out and recipe.method == "geometry"
     return Facts(
         recipe,
         [_training(run / f"fold-{k}", k, done) for k, done in folds.items()],
         held_out,
         searches_of(recipe),
         classical_scores(recipe, held_out) if held_out else None,
-        _scored(recipe, [c.name for c in CANDIDATES]) if forest else None,
+        _scored(recipe, [c.name for c in CANDIDATES]) if by_forest else None,
     )
 
 

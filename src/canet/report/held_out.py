@@ -7,23 +7,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from canet.dataset import ImageFolders, read_skeleton
-from canet.files import UserError, read_grey, read_json, shown
-from canet.geometry.candidates import CANDIDATES, ShapeGeometry
-from canet.input_kinds import shown_channel
-from canet.inputs import input_map
-from canet.metrics import Score
-from canet.recipe import Postprocess, Recipe
-from canet.runs import finished_folds, tuned_threshold
-from canet.scoring import damaged, read_columns
-from canet.threshold_search import (
+from canet.core.console import UserError, shown
+from canet.core.files import read_json
+from canet.core.input_planes import shown_channel
+from canet.core.recipe import Postprocess, Recipe
+from canet.core.runs import finished_folds
+from canet.data.data_set import DataSet
+from canet.data.input_maps import input_map
+from canet.evaluation.out_of_fold import (
     held_out_files,
     load_out_of_fold,
     read_held_out,
     scores_of,
     skeleton_of,
-    sweep,
 )
+from canet.evaluation.score_tables import damaged, read_columns
+from canet.evaluation.sweep import sweep
+from canet.geometry.candidates import CANDIDATES, ShapeGeometry
+from canet.geometry.metrics import Score
+from canet.inference.trained_run import tuned_threshold
 
 SAME_F1 = 1e-6  # between what a search wrote and what its predictions score
 Curve = tuple[np.ndarray, np.ndarray]
@@ -87,9 +89,10 @@ def _by_network(recipe: Recipe) -> HeldOut | None:
             f"{shown(run)}: threshold.json is of other folds than are trained; run "
             f"src/tune_threshold.py again"
         )
-    if not read_json(run / "threshold.json", f1=float, f1_cross_fitted=float):
+    figures = dict.fromkeys(("f1", "f1_cross_fitted", "threshold_without_postprocessing"), float)
+    if not read_json(run / "threshold.json", **figures):
         raise damaged(run / "threshold.json")
-    images, switches = load_out_of_fold(recipe), tuned["postprocess"]
+    images, switches = load_out_of_fold(recipe, DataSet.of(recipe)), tuned["postprocess"]
     plain = Postprocess(inside_shape=switches.inside_shape)
     scores = scores_of(images, tuned["threshold"], switches)
     found = float(np.mean([s.f1 for s in scores]))
@@ -101,8 +104,6 @@ def _by_network(recipe: Recipe) -> HeldOut | None:
     curves = {"without post-processing": _mean(*sweep(images, plain))}
     if not switches.is_plain:
         curves |= _recorded_sweep(run / "sweep.csv")
-    # not known of runs whose threshold was tuned long ago
-    known = read_json(run / "threshold.json", threshold_without_postprocessing=float)
     fold_of = {
         str(name): path.parent.name.removeprefix("fold-")
         for path in held_out_files(recipe)
@@ -110,7 +111,7 @@ def _by_network(recipe: Recipe) -> HeldOut | None:
     }
 
     def look(i: int) -> Look:
-        prediction = skeleton_of(images, i, tuned["threshold"], switches)
+        prediction = skeleton_of(images, i, threshold=tuned["threshold"], settings=switches)
         channels = input_map(images.shapes[i], recipe.input)
         seen = channels[shown_channel(recipe.input.kind)]
         return Look(images.shapes[i], images.skeletons[i], prediction, seen)
@@ -122,7 +123,7 @@ def _by_network(recipe: Recipe) -> HeldOut | None:
         tuned["f1_cross_fitted"],
         look,
         images.shapes,
-        scores_of(images, known["threshold_without_postprocessing"], plain) if known else None,
+        scores_of(images, tuned["threshold_without_postprocessing"], plain),
         tuned,
         curves,
     )
@@ -133,9 +134,9 @@ def _mean(thresholds: np.ndarray, f1: np.ndarray) -> Curve:
 
 
 def _recorded_sweep(path: Path) -> dict[str, Curve]:
-    """The sweep with post-processing, {} where the search did not record it yet."""
+    """The sweep with post-processing, as the search recorded it."""
     if not path.is_file():
-        return {}
+        raise damaged(path)
     table = read_columns(path, {"threshold": float, "f1": float})
     return {"with post-processing": (table["threshold"].to_numpy(), table["f1"].to_numpy())}
 
@@ -151,12 +152,12 @@ def _by_geometry(recipe: Recipe) -> HeldOut | None:
     table, candidates = read_columns(path, figures | own), {c.name: c for c in CANDIDATES}
     if not len(table) or not set(table["taken"]) | set(table["best"]) <= candidates.keys():
         raise damaged(path)
-    names, folders = table["image"].tolist(), ImageFolders(recipe.data_root, recipe.data)
+    names, data = table["image"].tolist(), DataSet.of(recipe)
     scores = [Score(**row) for row in table[list(figures)].to_dict("records")]
 
     def look(i: int) -> Look:
-        shape = read_grey(folders.train_shapes / names[i])
-        label = read_skeleton(folders.train_skeletons / names[i])
+        shape = data.train_shapes.read(names[i])
+        label = data.train_skeletons.read(names[i]) > 0
         return Look(shape, label, ShapeGeometry(shape).drawing(candidates[table["taken"][i]]))
 
     return HeldOut(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import jinja2
 
-from canet.files import replacing, write_text
+from canet.core.files import replacing, write_text
 
-TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+TEMPLATES = Path(__file__).resolve().parent
 MIME = {".svg": "image/svg+xml", ".png": "image/png"}
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from optuna.trial import TrialState
 
-from canet.metrics import Score
-from canet.pictures import BLUE, GREEN, GREY, ORANGE, threshold_figure
+from canet.evaluation.pictures import BLUE, GREEN, GREY, ORANGE, threshold_figure
+from canet.geometry.metrics import Score
 from canet.report.facts import Training
 from canet.report.held_out import HeldOut
 from canet.report.searches import Search
@@ -46,7 +46,7 @@ def _axes(**settings: object) -> tuple[Figure, Axes]:
         return figure, axis
 
 
-def history_figure(trainings: list[Training], column: str, label: str, log: bool) -> Figure:
+def history_figure(trainings: list[Training], column: str, label: str, *, log: bool) -> Figure:
     """One column of the histories over epochs, a line a fold."""
     figure, axis = _axes(xlabel="epoch", ylabel=label, yscale="log" if log else "linear")
     for training in trainings:
@@ -68,7 +68,9 @@ def sweep_figure(held_out: HeldOut, trials: list[tuple[float, float]]) -> Figure
     """Per-image F1 over thresholds, with the search's trials."""
     with plt.rc_context(STYLE):
         dots = {f"{len(trials)} trials of the search": trials}
-        return threshold_figure(held_out.curves, dots, held_out.tuned["threshold"], SIZE_IN)
+        return threshold_figure(
+            held_out.curves, dots, chosen=held_out.tuned["threshold"], size_in=SIZE_IN
+        )
 
 
 def f1_histogram(scores: list[Score]) -> Figure:

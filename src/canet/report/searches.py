@@ -8,10 +8,11 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from canet.database import database_url, open_storage, takes_several
-from canet.files import UserError, read_json
-from canet.recipe import Recipe
-from canet.study import ended_trials
+from canet.core.console import UserError
+from canet.core.files import read_json
+from canet.core.recipe import Recipe
+from canet.search.storage import database_url, open_storage, takes_several
+from canet.search.study import ended_trials
 
 FEWEST = 5  # completed trials; the importance of anything among fewer is an accident
 

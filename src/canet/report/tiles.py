@@ -6,10 +6,12 @@ import cv2
 import matplotlib
 import numpy as np
 
-from canet.distance import distance_map, fill_holes, inside
-from canet.input_kinds import parts_of
-from canet.pictures import MISSED, draw_errors
-from canet.recipe import Recipe
+from canet.core.input_planes import parts_of
+from canet.core.recipe import Recipe
+from canet.data.input_maps import mask_of
+from canet.evaluation.pictures import MISSED, draw_errors
+from canet.geometry.distance import distance_map
+from canet.geometry.masks import any_mask, fill_holes
 from canet.report.held_out import HeldOut, Look
 
 MARGIN_PX = 6  # around a shape
@@ -62,15 +64,15 @@ class Window:
 
 def tiles_of(look: Look) -> list[Tile]:
     """Shape, network's input (where there is one), label, prediction, errors, all cut alike."""
-    body = inside(look.shape)
-    window = Window.around(body | look.label | look.prediction)
+    mask = any_mask(look.shape)
+    window = Window.around(mask | look.label | look.prediction)
     tiles = [Tile("shape", "shape", look.shape)]
     if look.input_map is not None:
         tiles.append(Tile("input", "network input", heat(look.input_map)))
     tiles += [
-        Tile("label", "label", draw_errors(look.label, look.label, body)),
-        Tile("prediction", "prediction", draw_errors(look.prediction, look.prediction, body)),
-        Tile("errors", "errors", draw_errors(look.prediction, look.label, body)),
+        Tile("label", "label", draw_errors(look.label, look.label, mask)),
+        Tile("prediction", "prediction", draw_errors(look.prediction, look.prediction, mask)),
+        Tile("errors", "errors", draw_errors(look.prediction, look.label, mask)),
     ]
     return [Tile(t.kind, t.caption, window.cut(t.image)) for t in tiles]
 
@@ -91,21 +93,20 @@ def repaired_of(recipe: Recipe, held_out: HeldOut) -> list[tuple[str, list[Tile]
         return []
     changed = []
     for i, shape in enumerate(held_out.shapes):
-        mask = inside(shape)
+        mask = mask_of(shape, recipe.input)
         filled = fill_holes(mask, recipe.input.max_hole_px)
         if filled.sum() > mask.sum():
             before, after = distance_map(mask), distance_map(filled)
-            changed.append((float((after - before).sum()), i, before, after))
+            gain = float((after - before).sum())
+            changed.append((gain, i, _repair_tiles(shape, filled & ~mask, before, after)))
     changed.sort(key=lambda row: (-row[0], row[1]))
-    return [
-        (held_out.names[i], _repair_tiles(held_out.shapes[i], before, after))
-        for _, i, before, after in changed[:MOST_REPAIRED]
-    ]
+    return [(held_out.names[i], tiles) for _, i, tiles in changed[:MOST_REPAIRED]]
 
 
-def _repair_tiles(shape: np.ndarray, before: np.ndarray, after: np.ndarray) -> list[Tile]:
-    window, deepest, gain = Window.around(inside(shape)), after.max(), after - before
-    holes = (shape == 0) & (after > 0)
+def _repair_tiles(
+    shape: np.ndarray, holes: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> list[Tile]:
+    window, deepest, gain = Window.around(any_mask(shape)), after.max(), after - before
     marked = cv2.cvtColor(shape, cv2.COLOR_GRAY2RGB)
     marked[cv2.dilate(holes.astype(np.uint8), np.ones((5, 5))) > 0] = MISSED  # one pixel is lost
     tiles = [

@@ -1,0 +1,1 @@
+"""What every stage shares: recipes, command line, messages, files, images, provenance."""

@@ -1,0 +1,137 @@
+"""What every stage script shares: its command line, its progress and when it may be skipped."""
+
+import argparse
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from canet.core.console import IS_FIRST, RANK, Stopped, UserError, shown
+from canet.core.default_recipe import choose
+from canet.core.recipe import Recipe
+from canet.core.recipe_files import load
+
+AGAIN_S = 3.0  # after an interruption that had no effect; longer than any clean-up here takes
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser that shows the script's docstring, examples included, as its help."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def recipe_parser(description: str) -> argparse.ArgumentParser:
+    """`parser` with --recipe, --set and --force."""
+    p = parser(description)
+    p.add_argument("--recipe", metavar="NAME", help="a recipe in pipelines/ (default: what suits)")
+    add_overrides(p)
+    p.add_argument("--force", action="store_true", help="do it again even if it is current")
+    return p
+
+
+def add_overrides(p: argparse.ArgumentParser) -> None:
+    """Add --set."""
+    p.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="overrides",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="override keys of the recipe, such as train.epochs=20",
+    )
+
+
+def add_storage(p: argparse.ArgumentParser) -> None:
+    """Add --storage to a stage that runs an Optuna study."""
+    p.add_argument("--storage", metavar="URL", help="any RDB for Optuna (default: SQLite)")
+
+
+def load_recipe(args: argparse.Namespace) -> Recipe:
+    """The recipe that the command line names, or the one that suits this machine."""
+    try:
+        name = args.recipe or choose(args.overrides)[0]
+    except FileNotFoundError as error:
+        raise UserError(str(error)) from None
+    storage = getattr(args, "storage", None)
+    return load(name, args.overrides + ([f"machine.storage={storage}"] if storage else []))
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script: errors a user can mend are one line on stderr and exit code 1.
+
+    SIGTERM ends it like Ctrl-C: temporary files go, and a line says what to do.
+    """
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _interrupt)
+    threading.excepthook = _warn_of_thread
+    if not IS_FIRST:  # the first process speaks for all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    try:
+        main()
+    except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.exit("\nstopped; the same command continues from what is written" if IS_FIRST else 1)
+    except Exception as error:
+        explained = explain(error)
+        if "TORCHELASTIC_ERROR_FILE" in os.environ and explained != 1:
+            _tell_torchrun(error)
+        if not explained:
+            raise
+        sys.exit(explained)
+
+
+def _warn_of_thread(failed: threading.ExceptHookArgs) -> None:
+    """Say in one line that a background thread, TensorBoard's, could not write."""
+    if isinstance(failed.exc_value, OSError):
+        print(f"warning: {failed.exc_value} (in the background)", file=sys.stderr)
+    else:
+        threading.__excepthook__(failed)
+
+
+def _interrupt(*_: object) -> None:
+    # compiled code may swallow an exception (NumPy's Generator.choice does), so it is raised again
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+    raise KeyboardInterrupt
+
+
+def _tell_torchrun(error: Exception) -> None:
+    """Leave the error for the summary with which torchrun ends."""
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    get_error_handler().record_exception(error)
+
+
+def explain(error: Exception) -> str | int | None:
+    """What to exit with after an error that a user can mend; None for a fault in the code."""
+    kind, who = type(error).__name__, "error" if IS_FIRST else f"error in process {RANK}"
+    if isinstance(error, Stopped) and not IS_FIRST:
+        return 1  # the first says it
+    if "TORCHELASTIC_RUN_ID" in os.environ and _is_lost_connection(error):
+        return 1  # another process has ended and says why; torchrun ends them all
+    if isinstance(error, UserError):
+        return f"{who}: {error}"
+    if isinstance(error, MemoryError):
+        return f"{who}: out of memory; lower train.batch or predict.batch, or use less data"
+    if kind == "OutOfMemoryError":  # torch's, which not every stage imports
+        return f"{who}: the device is out of memory; lower train.batch or predict.batch"
+    while isinstance(error, RuntimeError) and error.__context__:
+        error = error.__context__  # torch.save fails over the file that it could not write
+    if isinstance(error, OSError):
+        where = f" {shown(Path(error.filename))}" if error.filename else ""
+        what = error.strerror or str(error)
+        if "requested and" in what:  # numpy, of bytes
+            what = os.strerror(errno.ENOSPC)
+        return f"{who}:{where} {what}; mend that and repeat the command"
+    return None
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    text = str(error)
+    return type(error).__name__.startswith("Dist") or (
+        "gloo" in text and ("closed" in text or "reset" in text)
+    )

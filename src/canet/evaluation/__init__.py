@@ -1,0 +1,1 @@
+"""Held-out images and their scores: thresholds swept, methods compared, pictures drawn."""

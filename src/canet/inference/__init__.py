@@ -1,0 +1,1 @@
+"""Trained networks at work: devices, processes, saved models, prediction, export."""

@@ -1,0 +1,62 @@
+"""Where and in which precision to compute."""
+
+import os
+from contextlib import AbstractContextManager
+
+import torch
+
+from canet.core.console import UserError
+from canet.core.recipe import Machine
+
+
+def names_of(devices: str) -> list[str]:
+    """The devices that a recipe's `machine.device` lists, `cuda:0,cuda:1` for two."""
+    return [name.strip() for name in devices.split(",") if name.strip()] or ["auto"]
+
+
+def pick_device(devices: str) -> torch.device:
+    """The device a recipe's `machine.device` means, the first of several; `auto` prefers CUDA.
+
+    Raises:
+        UserError: the device does not exist here.
+    """
+    name = names_of(devices)[0]
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise UserError(f"machine.device={name}: no such device here; use auto or cpu") from None
+    return device
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, for logs and result tables."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def resolve_precision(wanted: str, device: torch.device) -> str:
+    """`auto` is bfloat16 on GPUs and CPUs with instructions for it, else float32."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bfloat16" if native else "float32"
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bfloat16" if native else "float32"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager:
+    """The context in which the network runs; losses stay outside of it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def loader_workers(machine: Machine, device: torch.device, most: int = 4) -> int:
+    """Loader processes, `most` on a GPU: none where training itself needs the CPU's cores."""
+    if machine.workers is not None:
+        return machine.workers
+    return min(most, max(1, (os.cpu_count() or 2) - 1)) if device.type == "cuda" else 0

@@ -1,0 +1,1 @@
+"""From probabilities to a skeleton: threshold, joined pieces, spurs; large shapes rescaled."""

@@ -1,0 +1,1 @@
+"""Choosing among compact skeletons: `features` → `forest` (of `trees`, decides) → `train`."""

@@ -1,0 +1,58 @@
+"""A folder of shapes skeletonized by a method that learns nothing."""
+
+from pathlib import Path
+
+import numpy as np
+
+from canet.core.console import announce, shown
+from canet.core.images import read_grey
+from canet.core.provenance import code_digest, commit, versions
+from canet.data.data_set import list_images
+from canet.geometry import compact_skeleton
+from canet.geometry.candidates import PLAIN
+from canet.geometry.classical import METHODS
+from canet.geometry.masks import label_mask
+from canet.submission.write import submit
+
+
+def draw_folder(
+    method: str,
+    images: Path,
+    out: Path,
+    *,
+    tolerance_px: float | None = None,
+    every_piece: bool = False,
+) -> None:
+    """Write skeletons as PNGs, a zip and a manifest.
+
+    Args:
+        method: a key of `classical.METHODS`.
+        images: folder of shapes.
+        out: folder to write; the zip lies beside it.
+        tolerance_px: of `compact`; None: the labels' most frequent one.
+        every_piece: of `compact`: a skeleton in each piece of a shape, not in one alone.
+
+    Raises:
+        UserError: a shape cannot be used, or files of these names were not written here.
+    """
+    tolerance = PLAIN.tolerance_px if tolerance_px is None else tolerance_px
+
+    def skeleton_of(shape: np.ndarray) -> np.ndarray:
+        if tolerance_px is None and not every_piece:
+            return METHODS[method](shape)
+        graph = compact_skeleton(label_mask(shape), tolerance, every_piece=every_piece)
+        return graph.draw(shape.shape)
+
+    def skeletons(paths: list[Path]) -> dict[str, np.ndarray]:
+        return {p.name: skeleton_of(read_grey(p)) for p in paths}
+
+    zip_path = out.with_name(out.name.removesuffix(".zip") + ".zip")
+    announce(method, [images], [zip_path])
+    facts = {"method": method, "commit": commit(), "versions": versions()}
+    facts |= {"code": code_digest("canet.geometry.classical")}
+    if method == "compact":
+        facts |= {"tolerance_px": tolerance, "every_piece": every_piece}
+    paths = list_images(images)
+    if submit(paths, skeletons, zip_path, facts=facts):
+        written = shown(zip_path.with_suffix(""))
+        print(f"   {len(paths)} PNGs in {written}/, zipped: {shown(zip_path)}")

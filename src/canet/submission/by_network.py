@@ -1,0 +1,165 @@
+"""Skeletons by trained networks, with the threshold and the switches tuned for them."""
+
+from argparse import Namespace
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from canet.core.console import UserError
+from canet.core.files import sha256_of
+from canet.core.provenance import code_digest, commit, versions
+from canet.core.recipe import Recipe
+from canet.data.input_maps import input_maps
+from canet.geometry.candidates import plain_skeleton
+from canet.geometry.masks import any_mask
+from canet.inference.device import describe, resolve_precision
+from canet.inference.distributed import join
+from canet.inference.predict import pad_to, predict_levels
+from canet.inference.trained_run import TrainedRun, load_run
+from canet.postprocess.rescale import split_pieces
+from canet.postprocess.skeleton import in_words, to_skeleton
+from canet.submission.predictor import Images, Predictor
+
+SWITCHES = ("components", "join", "spur_px", "spur_radii")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """A run's networks on a device.
+
+    Attributes:
+        run: networks, threshold, post-processing.
+        device: where the networks are.
+        precision: `float32` or `bfloat16`.
+        batch: images at once.
+        tta: average over eight flips and turns.
+    """
+
+    run: TrainedRun
+    device: torch.device
+    precision: str
+    batch: int
+    tta: bool
+
+    def predict(self, shapes: Images) -> Images:
+        """Skeletons of shapes; those of each size are predicted together."""
+        by_size: dict[tuple[int, int], list[str]] = {}
+        for name, shape in shapes.items():
+            by_size.setdefault(shape.shape, []).append(name)
+        skeletons = {}
+        for names in by_size.values():
+            for name, levels in zip(names, self._levels([shapes[name] for name in names])):
+                skeletons[name] = self._skeleton(name, shapes[name], levels)
+        return skeletons
+
+    def _levels(self, shapes: list[np.ndarray]) -> np.ndarray:
+        """Probabilities of shapes of one size, (N, H, W) uint8 levels."""
+        networks = [m.network for m in self.run.models]
+        stride = max(n.encoder.output_stride for n in networks)
+        maps = input_maps(shapes, self.run.models[0].recipe.input)
+        levels = predict_levels(
+            networks,
+            pad_to(maps, stride),
+            device=self.device,
+            precision=self.precision,
+            batch=self.batch,
+            tta=self.tta,
+        )
+        height, width = shapes[0].shape
+        return levels[:, :height, :width]
+
+    def _skeleton(self, name: str, shape: np.ndarray, levels: np.ndarray) -> np.ndarray:
+        settings = self.run.postprocess
+        if settings.components == "one" and (count := len(split_pieces(shape))) > 1:
+            print(
+                f"   warning: {name} has {count} pieces, one of them is drawn; "
+                f"--components per_shape draws each"
+            )
+        guide = plain_skeleton(shape) if settings.join == "candidates" else None
+        mask, threshold = any_mask(shape), self.run.threshold
+        return to_skeleton(levels, threshold, mask, settings=settings, guide=guide)
+
+    def facts(self) -> dict:
+        """What a submission depends on and where it comes from."""
+        recipe = self.run.models[0].recipe
+        return {
+            "run": self.run.folder.name,
+            "commit": commit(),
+            "code": code_digest("canet.data.input_maps", "canet.postprocess.rescale"),
+            "threshold": self.run.threshold,
+            "threshold_from": self.run.threshold_origin,
+            "postprocess": self.run.postprocess.model_dump(),
+            "tta": self.tta,
+            "device": describe(self.device),
+            "precision": self.precision,
+            "checkpoints": [
+                {
+                    "fold": m.facts["fold"],
+                    "sha256": sha256_of(m.folder / "model.safetensors"),
+                    "trained_at": m.facts["finished_at"],
+                    "commit": m.facts["commit"],
+                }
+                for m in self.run.models
+            ],
+            "recipe": recipe.stored(),
+            "versions": versions(),
+        }
+
+    def in_words(self) -> str:
+        """The same for a person."""
+        run = self.run
+        return (
+            f"{len(run.models)} model(s), threshold {run.threshold:.3f} ({run.threshold_origin}), "
+            f"{in_words(run.postprocess)}, {'8 views' if self.tta else '1 view'}, "
+            f"{describe(self.device)}, {self.precision}"
+        )
+
+
+def network_predictor(args: Namespace, asked: Recipe | None, folder: Path) -> Predictor:
+    """The networks of a run, as the command line wants them.
+
+    Args:
+        args: of `make_submission.py`.
+        asked: the recipe that --recipe names.
+        folder: of the run.
+
+    Raises:
+        UserError: the run is not trained, or an option is out of range.
+    """
+    world, device = join(args.device or (asked.machine.device if asked else "auto"))
+    run = with_switches(with_threshold(load_run(folder, args.folds, device), args.threshold), args)
+    own = None if args.run else asked  # --recipe then gives the shapes alone
+    recipe = run.models[0].recipe
+    settings = (own or recipe).predict
+    tta = args.tta or settings.tta or (not own and run.tta)
+    if "held-out" in run.threshold_origin and (len(run.models) > 1 or tta != run.tta):
+        views = "8 views" if run.tta else "one view"
+        run = replace(run, threshold_origin=f"{run.threshold_origin} of single models, {views}")
+    precision = resolve_precision(recipe.train.precision, device)
+    networks = Networks(run, device, precision, settings.batch, tta)
+    return Predictor(recipe, networks.facts(), networks.in_words(), networks.predict, world)
+
+
+def with_threshold(run: TrainedRun, threshold: float | None) -> TrainedRun:
+    """The run with the threshold of the command line, if given, in place of the tuned one."""
+    if threshold is None:
+        return run
+    if not 0 < threshold < 1:
+        raise UserError(f"--threshold {threshold}: expected a number between 0 and 1")
+    return replace(run, threshold=threshold, threshold_origin="--threshold")
+
+
+def with_switches(run: TrainedRun, args: Namespace) -> TrainedRun:
+    """The run with the switches of the command line in place of the tuned ones."""
+    given = {k: v for k in SWITCHES if (v := getattr(args, k)) is not None}
+    if not given:
+        return run
+    negative = [k for k in ("spur_px", "spur_radii") if given.get(k, 0) < 0]
+    if negative:
+        option = "--" + negative[0].replace("_", "-")
+        raise UserError(f"{option} {given[negative[0]]}: expected 0 or more")
+    origin = f"{run.threshold_origin}; {', '.join(given)} set by hand"
+    postprocess = run.postprocess.model_copy(update=given)
+    return replace(run, postprocess=postprocess, threshold_origin=origin)

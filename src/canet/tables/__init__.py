@@ -1,0 +1,1 @@
+"""Tables of results: `plan` (rows, budgets) → `train` (rows on several splits) → `results`."""

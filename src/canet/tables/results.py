@@ -1,0 +1,171 @@
+"""What tables say: one CSV a table, and a page of them all."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from canet.core.console import UserError, shown
+from canet.core.files import write_text
+from canet.evaluation.score_tables import write_table
+from canet.tables.plan import Plan, Table, Training, read_table
+
+PAGE = "tables.md"
+TEXTS = ("row", "left_out", "f1_by_split", "device", "budget", "commit", "run")
+NUMBERS = ("paper", "f1", "f1_sd", "change", "change_sd", "pooled_f1", "one_component")
+NUMBERS += ("parameters", "training_s", "images_per_s")
+PRINTED = ["row", "paper", "f1", "f1_sd", "splits", "change", "change_sd", "one_component"]
+HEAD = """\
+# Tables, rerun
+
+Written by `bash run.sh tables`. F1 is per-image F1 on images that were held out, each judged at a
+threshold chosen on others of them; ± is the standard deviation over the splits (their number in
+brackets). A change is the mean of the differences on the same splits, ± their standard deviation.
+"Paper" is what the paper prints, for another budget and other images. "One piece" is the share of
+predictions in one 8-connected component, before any post-processing that joins. Training time is
+that of one split, beside others on the same device.
+"""
+
+
+def _mean(found: list[dict], key: str) -> float | None:
+    return float(np.mean([f[key] for f in found])) if found else None
+
+
+def _spread(values: list[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _joined(found: list[dict], key: str) -> str:
+    return "; ".join(sorted({f[key] for f in found}))
+
+
+def rows_of(plan: Plan, trainings: list[Training]) -> pd.DataFrame:
+    """A table's figures as they are now, one line a row; empty where nothing is trained yet."""
+    by_run = {(t.recipe.name, t.fold): t for t in trainings}
+    lines, above = [], []
+    for planned in plan.rows:
+        own = {} if planned.left_out else {k: by_run[planned.recipe.name, k] for k in plan.splits}
+        found = {k: s for k, t in own.items() if (s := t.scores())}
+        scores = {k: s["f1"] for k, s in found.items()}
+        reference = above[0 if plan.table.compare == "first" else -1] if above else {}
+        if not planned.left_out:
+            above.append(scores)
+        changes = [scores[k] - reference[k] for k in sorted(scores.keys() & reference.keys())]
+        f1, judged = list(scores.values()), list(found.values())
+        speed = own[plan.splits[0]].speed() if plan.table.speed and own else None
+        lines.append(
+            {
+                "row": planned.row.name,
+                "left_out": planned.left_out,
+                "paper": planned.row.paper,
+                "f1": _mean(judged, "f1"),
+                "f1_sd": _spread(f1),
+                "splits": len(f1),
+                "change": float(np.mean(changes)) if changes else None,
+                "change_sd": _spread(changes),
+                "f1_by_split": " ".join(f"{k}:{value:.4f}" for k, value in scores.items()),
+                "pooled_f1": _mean(judged, "pooled_f1"),
+                "one_component": _mean(judged, "one_component"),
+                "parameters": judged[0]["parameters"] if judged else None,
+                "training_s": _mean(judged, "training_s"),
+                "images_per_s": speed["images_per_s"] if speed else None,
+                "device": _joined(judged, "device"),
+                "budget": plan.budget,
+                "commit": _joined(judged, "commit"),
+                "run": planned.recipe.name,
+            }
+        )
+    return pd.DataFrame(lines).astype(dict.fromkeys(NUMBERS, float) | {"parameters": "Int64"})
+
+
+def write_results(plan: Plan, trainings: list[Training], folder: Path) -> pd.DataFrame:
+    """Write a table's CSV, and the page anew; nothing where nothing is trained yet.
+
+    Args:
+        plan: the table.
+        trainings: all of its trainings, and maybe others.
+        folder: to write into.
+
+    Returns:
+        the table.
+    """
+    table = rows_of(plan, trainings)
+    if table["splits"].any():
+        write_table(folder / f"{plan.name}.csv", table)
+        write_page(plan.path.parent, folder)
+    return table
+
+
+def print_results(plan: Plan, results: pd.DataFrame) -> None:
+    """Show a table's main columns."""
+    print(f"\n{plan.table.title} ({plan.table.source})")
+    shown_columns = results[PRINTED]
+    print(shown_columns.to_string(index=False, na_rep="", float_format="{:.4f}".format))
+
+
+def write_page(tables: Path, folder: Path) -> None:
+    """All tables that have results, as Markdown."""
+    known = [(path, read_table(path)) for path in tables.glob("*.yaml")]
+    sections = [
+        section_of(path.stem, table, read_results(folder / f"{path.stem}.csv"))
+        for path, table in sorted(known, key=lambda both: (both[1].source, both[0]))
+        if (folder / f"{path.stem}.csv").is_file()
+    ]
+    write_text(folder / PAGE, "\n".join([HEAD, *sections]))
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    """A CSV that `write_results` wrote.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        found = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str))
+        found = found.astype({"splits": int} | dict.fromkeys(NUMBERS, float))
+        return found[[*TEXTS, "splits", *NUMBERS]].fillna(dict.fromkeys(TEXTS, ""))
+    except (ValueError, KeyError, ArithmeticError, pd.errors.ParserError):
+        raise UserError(f"{shown(path)}: damaged; delete it and repeat the command") from None
+
+
+def section_of(name: str, table: Table, results: pd.DataFrame) -> str:
+    """One table as Markdown, with its notes."""
+    against = "against the first" if table.compare == "first" else "against the row above"
+    heads = ["row", "paper", "F1", against, "pooled F1", "one piece", "parameters", "training"]
+    heads += ["images/s"] if table.speed else []
+    lines = [f"## {table.title}", "", f"`{name}`: {table.source}.", ""]
+    lines += [f"{table.note}\n"] if table.note else []
+    lines += [_line(heads), _line(["---"] * len(heads))]
+    lines += [_line(_cells(line, table.speed)) for line in results.to_dict("records")]
+    lines += ["", *(f"- {row.name}: {row.note}" for row in table.rows if row.note)]
+    for row, why in zip(results["row"], results["left_out"]):
+        lines += [f"- {row}: not trained, rows are compared without it; {why}"] if why else []
+    for key in ("device", "commit", "budget"):
+        said = "; ".join(
+            sorted({one for value in results[key] for one in value.split("; ") if one})
+        )
+        lines.append(f"- {key}: {said}")
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _cells(line: dict, speed: bool) -> list[str]:
+    def said(key: str, form: str, scale: float = 1) -> str:
+        return "–" if pd.isna(line[key]) else form.format(line[key] * scale)
+
+    spread = "" if pd.isna(line["f1_sd"]) else f" ± {line['f1_sd']:.4f}"
+    change = "" if pd.isna(line["change_sd"]) else f" ± {line['change_sd']:.4f}"
+    cells = [
+        line["row"],
+        said("paper", "{:.3f}"),
+        said("f1", "{:.4f}") + spread + (f" ({line['splits']})" if line["splits"] else ""),
+        said("change", "{:+.4f}") + change,
+        said("pooled_f1", "{:.4f}"),
+        said("one_component", "{:.0%}"),
+        said("parameters", "{:.2f} M", 1e-6),
+        said("training_s", "{:.0f} s"),
+    ]
+    return cells + ([said("images_per_s", "{:.1f}")] if speed else [])

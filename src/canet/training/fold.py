@@ -1,0 +1,277 @@
+"""Training one fold, from cached maps to a saved model; it continues wherever it was killed."""
+
+import gc
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from canet.core.console import UserError, shown
+from canet.core.files import (
+    digest_of,
+    locked,
+    read_json,
+    sha256_of,
+    write_json,
+    write_with,
+)
+from canet.core.input_planes import shown_channel
+from canet.core.provenance import commit, versions
+from canet.core.recipe import Loss, Recipe, check
+from canet.core.runs import DONE, fold_folder
+from canet.data.training_set import TrainingSet
+from canet.evaluation import pictures
+from canet.geometry.metrics import best_threshold
+from canet.inference.device import describe
+from canet.inference.distributed import World, join
+from canet.inference.saved_model import save_model
+from canet.training.checkpoint import TrainState
+from canet.training.memory import explain_out_of_memory
+from canet.training.recorder import CHECKPOINT, Recorder
+from canet.training.source_models import image_digests, load_source, source_outputs
+from canet.training.trainer import Trainer, build_state
+
+WEIGHTS = "model/model.safetensors"
+TRAINING_SECTIONS = ("input", "model", "loss", "augment", "train", "folds")
+
+
+def with_tuned_loss(recipe: Recipe, fold: int | str) -> Recipe:
+    """The recipe with the loss that the search found for this fold, where it asks for that.
+
+    Raises:
+        UserError: the recipe wants a tuned loss and there is none yet.
+    """
+    if not recipe.loss.tuned:
+        return recipe
+    path = fold_folder(recipe, fold) / "tuned_loss.json"
+    found = read_json(path, loss=dict)
+    if not found:
+        raise UserError(
+            f"{shown(path)}: loss.tuned is set and the loss search has not ended; run "
+            f"src/tune_loss.py --fold {fold} --trials 20 with the same --recipe and --set"
+        )
+    return recipe.model_copy(update={"loss": check(found["loss"], shown(path), Loss)})
+
+
+def training_fingerprint(recipe: Recipe, fold: int | str, images: TrainingSet) -> str:
+    """A digest of all that a training depends on: recipe, fold, images, folds, maps, source.
+
+    The code that trains is not part of it: a model records its commit instead.
+    """
+    settings = recipe.settings(*TRAINING_SECTIONS)
+    settings["train"].pop("folds")  # which other folds are trained does not matter to this one
+    parts = {"recipe": settings, "fold": fold, "images": images.fingerprint}
+    return digest_of(parts | {"source": source_outputs(recipe, fold)})
+
+
+def is_done(folder: Path, fingerprint: str, *, tta: bool = False) -> bool:
+    """Whether this training has ended and what it left is intact.
+
+    Args:
+        folder: of the fold.
+        fingerprint: of the training.
+        tta: whether held-out probabilities averaged over eight views are wanted, too.
+    """
+    done = read_json(folder / DONE, identity=str, outputs=dict)
+    return (
+        done is not None
+        and done["identity"] == fingerprint
+        and (not tta or done.get("tta") is True)
+        and WEIGHTS in done["outputs"]
+        and all(
+            (folder / name).is_file() and sha256_of(folder / name) == digest
+            for name, digest in done["outputs"].items()
+        )
+    )
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename the folder of another experiment's training, so that nothing is lost.
+
+    What was made for the next training stays: its tuned loss.
+    """
+    number = 1
+    while (kept := folder.with_name(f"{folder.name}.old{number}")).exists():
+        number += 1
+    folder.rename(kept)
+    tuned = kept / "tuned_loss.json"
+    if tuned.exists():
+        folder.mkdir()
+        (folder / tuned.name).write_bytes(tuned.read_bytes())
+    return kept
+
+
+def train_fold(
+    recipe: Recipe, fold: int | str, *, force: bool = False, images: TrainingSet | None = None
+) -> Path:
+    """Train one fold, or continue it, and write its folder; under torchrun, with all processes.
+
+    Args:
+        recipe: resolved; stored with the model.
+        fold: number of the held-out fold, or `all` to train on every image.
+        force: start over; what was there is renamed, never deleted.
+        images: the recipe's training set, where it has been read already.
+
+    Returns:
+        the fold's folder: `model/`, `metrics.csv`, `curves.png`, `panel.png`,
+        `held_out.npz` (names and probabilities as uint8 levels, from one view and, with
+        `predict.tta`, averaged over eight), `tensorboard/`.
+
+    Raises:
+        UserError: no folds or images, out of memory (with the batch that fits), SIGTERM, or
+            another process trains this fold.
+    """
+    recipe, folder = with_tuned_loss(recipe, fold), fold_folder(recipe, fold)
+    world, device = join(recipe.machine.device)
+    with ExitStack() as held:
+        if world.is_first:
+            problem = f"fold {fold} is being trained by {{holder}}; wait for it, or stop it"
+            held.enter_context(locked(folder.with_name(f".{folder.name}.lock"), problem))
+        training = FoldTraining(
+            recipe, fold, images or TrainingSet(recipe), world=world, device=device
+        )
+        training.run(force=force)
+    return folder
+
+
+class FoldTraining:
+    """One fold's training, from images to its folder.
+
+    Args:
+        recipe: with the loss to train with.
+        fold: number of the held-out fold, or `all`.
+        images: the recipe's training set.
+        world: the processes at this training.
+        device: of this process.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        fold: int | str,
+        images: TrainingSet,
+        *,
+        world: World,
+        device: torch.device,
+    ):
+        self.recipe, self.fold, self.images = recipe, fold, images
+        self.world, self.device = world, device
+        self.folder = fold_folder(recipe, fold)
+        with world.first_alone():  # it may build the cache
+            self.fingerprint = training_fingerprint(recipe, fold, images)
+
+    def run(self, *, force: bool = False) -> None:
+        """Train, or continue, and write everything; nothing where it is done already."""
+        done = is_done(self.folder, self.fingerprint, tta=self.recipe.predict.tta)
+        if self.world.share(done) and not force:
+            print(f"   fold {self.fold}: trained already, skipped (--force does it again)")
+            return
+        origin = {"fold": self.fold, "identity": self.fingerprint}
+        origin |= {"commit": commit(), "versions": versions()}
+        train, held_out = self.images.split(self.fold)
+        source = load_source(self.recipe, self.fold, held_out, device=self.device)
+        known = source.known_images | set(image_digests(train).values())
+        state = build_state(self.recipe, self.device, source.weights)
+        trainer = Trainer(self.recipe, train, held_out, device=self.device, world=self.world)
+        resumed = self._resume(state, force=force)
+        self._announce(trainer, state, resumed=resumed)
+        try:
+            self._train(trainer, state)
+        except (torch.OutOfMemoryError, MemoryError):
+            del state, trainer  # what they hold must not count when batches are tried
+        else:
+            self._finish(trainer, state, origin | {"known_images": sorted(known)})
+            return
+        gc.collect()
+        raise UserError(explain_out_of_memory(self.recipe, train, self.device, world=self.world))
+
+    def _resume(self, state: TrainState, *, force: bool) -> bool:
+        """Whether the state continues from this training's checkpoint, alike in every process."""
+        path, resumed = self.folder / CHECKPOINT, False
+        if self.world.is_first:
+            resumed = not force and state.restore(path, self.fingerprint, self.device)
+            left = any((self.folder / name).exists() for name in (CHECKPOINT, DONE, "model"))
+            if not resumed and left:
+                kept = shown(set_aside(self.folder))
+                print(f"   fold {self.fold}: another training was here, kept as {kept}")
+        resumed = self.world.share(resumed)
+        is_other = resumed and not self.world.is_first
+        if is_other and not state.restore(path, self.fingerprint, self.device):
+            raise UserError(
+                f"{shown(path)}: the first process continues from it, process {self.world.rank} "
+                f"does not see it; all machines need the same runs folder (machine.runs)"
+            )
+        return resumed
+
+    def _announce(self, trainer: Trainer, state: TrainState, *, resumed: bool) -> None:
+        parameters = sum(p.numel() for p in state.model.parameters()) / 1e6
+        said = [
+            f"   fold {self.fold}: {len(trainer.train)} images",
+            f"{len(trainer.held_out) if trainer.held_out else 0} held out",
+            f"{parameters:.2f} M parameters",
+            describe(self.device),
+            trainer.precision,
+        ]
+        said += [f"{self.world.size} processes"] if self.world.size > 1 else []
+        said += [f"continues in epoch {state.epoch + 1}"] if resumed else []
+        print(", ".join(said), flush=True)
+
+    def _train(self, trainer: Trainer, state: TrainState) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with Recorder(
+            self.folder,
+            self.fingerprint,
+            every_s=self.recipe.machine.checkpoint_every_s,
+            first_epoch=state.epoch,
+            world=self.world,
+        ) as recorder:
+            trainer.run(state, recorder, label=f"fold {self.fold}")
+            recorder.save(state)
+
+    def _finish(self, trainer: Trainer, state: TrainState, origin: dict) -> None:
+        """Write model, held-out probabilities, pictures; last of all the mark that it is done."""
+        recipe, folder, held_out = self.recipe, self.folder, trainer.held_out
+        state.eval_model.eval()
+        levels = {}
+        if held_out:
+            levels["levels"] = trainer.predict_held_out(state.eval_model)
+        if held_out and recipe.predict.tta:
+            levels["levels_tta"] = trainer.predict_held_out(state.eval_model, tta=True)
+        if not self.world.is_first:
+            return
+        pictures.draw_curves(state.history, folder / "curves.png")
+        if held_out:
+            arrays = {"names": np.array(held_out.names)} | levels
+            write_with(folder / "held_out.npz", lambda t: _save_arrays(t, arrays))
+            skeletons = held_out.skeletons > 0
+            pictures.draw_panel(
+                held_out.maps[:, shown_channel(recipe.input.kind)],
+                skeletons,
+                levels["levels"],
+                threshold=best_threshold(levels["levels"], skeletons)[0],
+                names=held_out.names,
+                path=folder / "panel.png",
+            )
+        facts = origin | {
+            "recipe": recipe.stored(),
+            "training_images": trainer.train.names,
+            "finished_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "device": describe(self.device),
+            "precision": trainer.precision,
+            "processes": self.world.size,
+            "parameters": sum(p.numel() for p in state.model.parameters()),
+            "training_s": round(sum(row["elapsed_s"] for row in state.history), 1),
+        }
+        save_model(state.eval_model, folder / "model", facts)
+        written = [folder / WEIGHTS, *([folder / "held_out.npz"] if held_out else [])]
+        done = {"identity": self.fingerprint, "finished_at": facts["finished_at"]}
+        done |= {"tta": recipe.predict.tta}
+        done["outputs"] = {str(p.relative_to(folder)): sha256_of(p) for p in written}
+        write_json(folder / DONE, done)
+
+
+def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)

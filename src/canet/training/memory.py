@@ -1,0 +1,53 @@
+"""What to do when a batch does not fit into the device's memory."""
+
+from collections.abc import Callable
+
+import torch
+
+from canet.core.recipe import Recipe
+from canet.data.training_set import Samples
+from canet.inference.device import describe
+from canet.inference.distributed import World
+from canet.training.trainer import Trainer, build_state
+
+
+def fits(recipe: Recipe, samples: Samples, device: torch.device, *, batch: int) -> bool:
+    """Whether training with this batch fits into the device's memory."""
+    try:
+        trial = recipe.model_copy(
+            update={"train": recipe.train.model_copy(update={"batch": batch})}
+        )
+        trainer, state = Trainer(trial, samples, None, device=device), build_state(trial, device)
+        x, y = next(iter(trainer.loader))
+        for _ in range(2):  # the optimizer's own memory is there from the second step on
+            trainer.train_step(state.model.train(), state, x, y)
+    except (torch.OutOfMemoryError, MemoryError):
+        return False
+    finally:
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    return True
+
+
+def largest_batch(fit: Callable[[int], bool], below: int) -> int:
+    """The largest batch under `below` that fits, by bisection; 0 where none does."""
+    low, high = 0, below  # low fits, high does not
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fit(middle) else (low, middle)
+    return low
+
+
+def explain_out_of_memory(
+    recipe: Recipe, samples: Samples, device: torch.device, *, world: World
+) -> str:
+    """In one line, the largest batch that fits; found by trying where there is one process."""
+    batch = recipe.train.batch
+    if world.size > 1:  # the other processes wait for this one, so no trials here
+        return (
+            f"out of memory on {describe(device)} with train.batch={batch} over {world.size} "
+            f"processes; lower train.batch or start more"
+        )
+    best = largest_batch(lambda b: fits(recipe, samples, device, batch=b), batch)
+    remedy = f"the largest that fits is train.batch={best}" if best else "not even 1 fits"
+    return f"out of memory on {describe(device)} with train.batch={batch}; {remedy}"

@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from canet.benchmarks import training
+from canet.core.console import UserError
+from canet.core.recipe_files import available, load
+
+CPU = torch.device("cpu")
+
+
+def test_each_row_of_the_speed_ladder_adds_to_those_before(tiny):
+    rows = [training.settings_up_to(name) for name in training.CHANGES]
+    assert rows[0] == training.PLAIN and rows[-1]["train.batch"] == 64
+    assert rows[4]["machine.compile"] is True and rows[4]["machine.channels_last"] is True
+
+
+def test_operations_grow_with_the_square_of_the_width(tiny):
+    samples = training.generated_samples(tiny, 2)
+    narrow = training.image_flop(tiny, samples, CPU)
+    model = tiny.model.model_copy(update={"encoder": "resblock8"})
+    wide = training.image_flop(tiny.model_copy(update={"model": model}), samples, CPU)
+    assert 3 < wide / narrow < 4.1
+
+
+@pytest.mark.parametrize("name", available())
+def test_every_recipes_training_can_be_timed(name):
+    given = load(name, ["model.encoder=resblock4"])
+    samples = training.generated_samples(given, 2)
+    settings = training.PLAIN | {"train.batch": 2}
+    trainer, state = training.prepare(given, settings, samples, device=CPU)
+    x, y = next(iter(trainer.loader))
+    assert len(x) == len(y) == 2 and x.shape[2:] == y.shape[2:]
+    assert state.model(x[..., :32, :32]).shape == (2, 1, 32, 32)
+
+
+def test_an_unknown_row_names_the_known(tiny):
+    with pytest.raises(UserError, match=r"--rows warp: expected some of plain, bfloat16"):
+        training.benchmark_training(tiny, rows=["warp"], device_name="cpu")

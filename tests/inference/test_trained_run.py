@@ -1,0 +1,43 @@
+import pytest
+import torch
+from fake_runs import noisy_images, write_fold, write_images
+
+from canet.core.console import UserError
+from canet.core.files import write_json
+from canet.core.recipe import Postprocess
+from canet.core.runs import newest_run
+from canet.inference.trained_run import load_run
+
+CPU = torch.device("cpu")
+
+
+def test_a_run_is_loaded_with_its_threshold(tiny, tmp_path):
+    images = noisy_images()
+    lines = write_images(tiny, images, tmp_path / "lines")
+    with pytest.raises(UserError, match="is not trained"):
+        load_run(lines.run_folder, [], CPU)
+    for fold in (0, 1):
+        write_fold(lines, fold, images)
+    assert load_run(lines.run_folder, [], CPU).threshold == 0.5
+    tuned = {"threshold": 0.3, "postprocess": Postprocess(thin=True).model_dump()}
+    tuned |= {"study": "tiny: threshold", "images": 6, "trained": {"0": "fold 0", "1": "fold 1"}}
+    write_json(lines.run_folder / "threshold.json", tuned)
+    run = load_run(lines.run_folder, [], CPU)
+    assert len(run.models) == 2 and run.threshold == 0.3 and run.postprocess.thin
+    write_fold(lines, "all", images)
+    assert [m.facts["fold"] for m in load_run(lines.run_folder, [], CPU).models] == ["all"]
+    assert len(load_run(lines.run_folder, ["1"], CPU).models) == 1
+    assert newest_run(lines.run_folder.parent) == lines.run_folder
+    write_fold(lines, 0, images, identity="another training")
+    with pytest.raises(UserError, match="earlier training"):
+        load_run(lines.run_folder, ["1"], CPU)
+
+
+def test_folds_of_different_recipes_are_not_mixed(tiny, tmp_path):
+    images = noisy_images()
+    lines = write_images(tiny, images, tmp_path / "lines")
+    faster = lines.model_copy(update={"train": lines.train.model_copy(update={"lr": 0.1})})
+    write_fold(lines, 0, images)
+    write_fold(faster, 1, images)
+    with pytest.raises(UserError, match="trained by different recipes"):
+        load_run(lines.run_folder, [], CPU)

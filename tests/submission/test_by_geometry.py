@@ -1,0 +1,80 @@
+"""Skeletons by a stored forest, and what comes with the repository."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scripts import SOURCE, run_script
+
+from canet.core.console import REPOSITORY, UserError
+from canet.core.files import read_json
+from canet.core.images import read_grey, write_png
+from canet.data.data_set import ImageFolder
+from canet.geometry.metrics import component_count
+from canet.selection import forest
+from canet.submission.by_geometry import choose_skeletons, geometry_predictor
+
+SHIPPED = REPOSITORY / "weights" / "geometry"
+
+
+@pytest.fixture(scope="module")
+def selector():
+    return forest.load(SHIPPED)[0]
+
+
+def two_pieces() -> np.ndarray:
+    shape = np.zeros((300, 500), np.uint8)
+    shape[40:260, 30:220] = shape[100:140, 300:450] = 255
+    return shape
+
+
+def test_each_piece_of_a_shape_gets_a_skeleton(selector):
+    two, one = two_pieces(), np.zeros((64, 80), np.uint8)
+    one[20:40, 10:70] = 255
+    found = choose_skeletons(selector, {"two.png": two, "one.png": one})
+    assert component_count(found["two.png"]) == 2 and not (found["two.png"] & (two == 0)).any()
+    assert component_count(found["one.png"]) == 1
+    left = np.where(np.arange(500) < 250, two, 0)
+    alone = choose_skeletons(selector, {"left.png": left.astype(np.uint8)})
+    assert (found["two.png"][:, :250] == alone["left.png"][:, :250]).all()
+    assert choose_skeletons(selector, {}) == {}
+
+
+def test_what_is_shipped_draws_one_piece_in_each_shape(data_root):
+    predictor = geometry_predictor(SHIPPED, SHIPPED)
+    assert predictor.said.startswith("   geometry: 5 candidates, chosen by a forest (F1 0.9"[3:])
+    assert predictor.facts.keys() >= {"run", "commit", "code", "selection", "recipe", "versions"}
+    folder = ImageFolder(data_root / "img_test_shape")
+    shapes = {name: folder.read(name) for name in folder.names}
+    drawn = predictor.predict(shapes)
+    assert drawn.keys() == shapes.keys()
+    assert all(component_count(s) == 1 for s in drawn.values())
+
+
+def test_options_of_networks_are_refused():
+    with pytest.raises(UserError, match=r"--spur-px is for networks; weights/geometry is geom"):
+        geometry_predictor(SHIPPED, SHIPPED, given=["spur_px"])
+
+
+def test_the_script_draws_large_shapes_of_several_pieces(tmp_path):
+    write_png(tmp_path / "large" / "two.png", two_pieces())
+    words = ("--run", SHIPPED, "--images", tmp_path / "large", "--out", tmp_path / "mine")
+    done = run_script("make_submission", *words)
+    assert done.code == 0 and "larger shapes at 256 px" in done.stdout, done.stderr
+    drawn = read_grey(tmp_path / "mine" / "two.png") > 0
+    assert component_count(drawn) == 2 and not (drawn & (two_pieces() == 0)).any()
+    manifest = read_json(tmp_path / "mine.json")
+    assert manifest["selection"]["sha256"] == read_json(SHIPPED / forest.CONFIG)["sha256"]
+    assert manifest["longest_px"] == 256 and "machine" not in manifest["recipe"]
+
+
+def test_no_network_and_no_search_is_imported():
+    """Torch and Optuna take seconds, which three shapes need not wait for."""
+    code = (
+        "import sys, canet.submission.make, canet.submission.by_geometry\n"
+        "print(*{'torch', 'optuna', 'matplotlib', 'sklearn'} & sys.modules.keys())"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,101 @@
+"""Which run predicts, where the submission goes, and which options go together."""
+
+from argparse import ArgumentParser
+
+import pytest
+
+from canet.core.console import UserError
+from canet.core.files import read_json, write_json
+from canet.core.recipe_files import load
+from canet.core.runs import fold_folder
+from canet.submission import make
+from canet.submission.make import add_options, destination, folder_to_use, make_submission
+
+
+def options(*words: str):
+    parser = ArgumentParser()
+    add_options(parser)
+    parser.add_argument("--force", action="store_true")
+    return parser.parse_args([*words, "--device", "cpu"])
+
+
+def test_a_plain_name_goes_to_the_submissions(tmp_path):
+    default = tmp_path / "submissions" / "net.zip"
+    assert destination(None, default) == default
+    for out in ("mine", "mine.zip"):
+        assert destination(out, default) == tmp_path / "submissions" / "mine.zip"
+    assert destination("epoch=3 lr=0.1", default).name == "epoch=3 lr=0.1.zip"
+    assert destination(f"{tmp_path}/mine", default) == tmp_path / "mine.zip"
+    assert str(destination("./some/mine", default)) == "some/mine.zip"
+
+
+def test_a_recipe_names_its_run_but_run_goes_first(tiny, tmp_path, monkeypatch):
+    assert folder_to_use(options(), tiny) == tiny.run_folder
+    (tmp_path / "another").mkdir()
+    asked = options("--run", str(tmp_path / "another"))
+    assert folder_to_use(asked, tiny) == tmp_path / "another"
+    with pytest.raises(UserError, match="no run nothing; trained runs: "):
+        folder_to_use(options("--run", "nothing"), None)
+
+
+def test_without_any_run_what_is_shipped_is_used(monkeypatch, tmp_path, capsys):
+    def none_there(name):
+        raise UserError("no trained run")
+
+    monkeypatch.setattr(make, "find_run", none_there)
+    assert folder_to_use(options(), None) == make.SHIPPED
+    assert "nothing is trained yet: weights/geometry/ is used" in capsys.readouterr().out
+    monkeypatch.setattr(make, "SHIPPED", tmp_path)  # nothing comes along
+    with pytest.raises(UserError, match="no trained run"):
+        folder_to_use(options(), None)
+
+
+def test_a_recipes_run_is_predicted_on_its_test_shapes(trained, capsys):
+    make_submission(options(), trained)
+    said = capsys.readouterr().out
+    assert "3 PNGs in " in said and "larger shapes at 64 px" in said
+    manifest = read_json(trained.zip_path.with_suffix(".json"))
+    assert manifest["images"]["folder"] == "img_test_shape" and manifest["longest_px"] == 64
+    make_submission(options(), trained)
+    assert "current for this recipe and these inputs: skipped" in capsys.readouterr().out
+    make_submission(options("--longest-px", "0"), trained)
+    assert "larger shapes" not in capsys.readouterr().out
+    make_submission(options("--threshold", "0.9"), trained)  # the same place, other predictions
+    assert read_json(trained.zip_path.with_suffix(".json"))["threshold"] == 0.9
+
+
+def test_another_run_is_named_by_the_zip(trained, data_root):
+    folder = trained.run_folder.with_name("other")
+    trained.run_folder.rename(folder)
+    make_submission(options("--run", str(folder)), trained)
+    assert trained.zip_path.with_name("other.zip").is_file() and not trained.zip_path.exists()
+
+
+def test_the_networks_of_a_run_are_averaged_as_asked(trained):
+    other = fold_folder(trained, 1)
+    fold_folder(trained, 0).rename(other)
+    make_submission(options("--folds", "1"), trained)
+    with pytest.raises(UserError, match="fold 0 is not trained; trained are 1"):
+        make_submission(options("--folds", "0", "1"), trained)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--longest-px", "3"], "--longest-px 3: expected 32 or more, or 0"),
+        (["--longest-px", "-1"], "--longest-px -1: expected 32 or more, or 0"),
+        (["--run", "weights/geometry", "--tta"], "--tta is for networks"),
+        (["--run", "weights/geometry", "--threshold", "0.3"], "--threshold is for networks"),
+        (["--run", "weights/compact", "--folds", "0"], "is one model; leave it out"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(words, message):
+    with pytest.raises(UserError, match=message):
+        make_submission(options(*words), None)
+
+
+def test_a_forest_whose_recipe_is_damaged_is_refused(tmp_path):
+    write_json(tmp_path / "config.json", {"recipe": load("geometry").stored()})
+    (tmp_path / "forest.npz").write_bytes(b"")
+    with pytest.raises(UserError, match="damaged"):
+        make_submission(options("--run", str(tmp_path)), None)

@@ -1,0 +1,77 @@
+import shutil
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from small_tables import write_tables
+
+from canet.core.console import REPOSITORY, UserError
+from canet.core.files import write_text
+from canet.tables.plan import FOLDER, Training, plan_table, read_table, trainings_of
+from canet.tables.results import PAGE, read_results, write_page, write_results
+
+FIGURES = {"pooled_f1": 0.6, "one_component": 0.5, "parameters": 12345678, "training_s": 2.0}
+FIGURES |= {"device": "d"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_tables(tmp_path / "tables")
+
+
+def test_means_spreads_and_paired_differences(folder, monkeypatch):
+    f1 = {("Usual", 0): 0.70, ("Usual", 1): 0.74, ("Short", 1): 0.75, ("Short", 2): 0.5}
+    plan = plan_table(folder / "losses.yaml", [])
+    row = {planned.recipe.name: planned.row.name for planned in plan.rows}
+
+    def scores(self: Training) -> dict | None:
+        found = f1.get((row[self.recipe.name], self.fold))
+        return found and {"f1": found} | FIGURES | {"commit": f"c{self.fold}"}
+
+    monkeypatch.setattr(Training, "scores", scores)
+    written = write_results(plan, trainings_of([plan]), folder / "results")
+    usual, diverging, short = written.to_dict("records")
+    assert usual["f1"] == pytest.approx(0.72) and usual["splits"] == 2
+    assert usual["f1_sd"] == pytest.approx(0.02 * 2**0.5)
+    assert pd.isna(usual["change"]) and pd.isna(diverging["f1"]) and diverging["splits"] == 0
+    assert short["change"] == pytest.approx(0.01) and pd.isna(short["change_sd"])  # split 1 alone
+    assert "12345678" in (folder / "results" / "losses.csv").read_text()
+    page = (folder / "results" / PAGE).read_text()
+    assert "| Usual | – | 0.7200 ± 0.0283 (2) | – | 0.6000 | 50% | 12.35 M | 2 s |" in page
+    assert "| Diverging | – | – |" in page and "## Inputs" not in page
+    assert "- commit: c0; c1; c2\n" in page  # each once, though two rows share c1
+
+
+def test_a_row_that_the_budget_leaves_out_is_not_trained_and_says_why(folder, monkeypatch):
+    path = folder / "budgets/gpu.yaml"
+    write_text(path, path.read_text() + "leave_out: {losses: {Diverging: too long}}\n")
+    plan = plan_table(folder / "losses.yaml", [])
+    assert {row for t in trainings_of([plan]) for row in t.rows} == {
+        "losses: Usual",
+        "losses: Short",
+    }
+    fixed = FIGURES | {"commit": "c"}
+    monkeypatch.setattr(Training, "scores", lambda t: fixed | {"f1": t.recipe.loss.gamma / 10})
+    above = replace(plan, table=plan.table.model_copy(update={"compare": "above"}))
+    written = write_results(above, trainings_of([above]), folder / "results")
+    usual, diverging, short = written.to_dict("records")
+    assert pd.isna(diverging["f1"]) and pd.isna(diverging["change"])
+    assert short["change"] == pytest.approx(short["f1"] - usual["f1"]) != 0
+    page = (folder / "results" / PAGE).read_text()
+    assert "- Diverging: not trained, rows are compared without it; too long\n" in page
+
+
+def test_the_results_of_this_repository_make_its_page(tmp_path):
+    committed = REPOSITORY / "results/cpu"
+    for path in committed.glob("*.csv"):
+        rows = read_table(FOLDER / f"{path.stem}.yaml").rows
+        assert read_results(path)["row"].tolist() == [row.name for row in rows]
+        shutil.copy(path, tmp_path)
+    write_page(FOLDER, tmp_path)
+    assert (tmp_path / PAGE).read_text() == (committed / PAGE).read_text()
+
+
+def test_a_damaged_table_is_one_line(tmp_path):
+    write_text(tmp_path / "inputs.csv", "row,splits\nUsual,many\n")
+    with pytest.raises(UserError, match=r"inputs.csv: damaged; delete it"):
+        read_results(tmp_path / "inputs.csv")

@@ -1,0 +1,85 @@
+"""Command lines: help, errors in one line, where commits are marked."""
+
+import ast
+import subprocess
+
+import pytest
+from commands import run
+from scripts import run_script
+
+from canet.core import provenance
+from canet.core.console import REPOSITORY
+from canet.core.files import write_text
+
+SCRIPTS = sorted((REPOSITORY / "src").glob("*.py"))
+
+
+def test_a_wrong_data_root_is_no_invitation_to_generate(tmp_path):
+    failed = run("bash", "run.sh", f"data.root={tmp_path / 'typo'}", check=False)
+    assert failed.returncode == 1 and "mend the path" in failed.stderr
+    assert not (tmp_path / "typo").exists()
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
+def test_every_script_documents_itself(path):
+    shown = ast.get_docstring(ast.parse(path.read_text()))
+    assert "examples:" in shown and f"src/{path.name}" in shown
+    assert "reads " in shown and "writes " in shown
+
+
+def test_help_shows_that_document():
+    assert "examples:\n  python src/make_folds.py" in run_script("make_folds", "--help").stdout
+
+
+def test_scripts_are_short():
+    assert {p.name: n for p in SCRIPTS if (n := len(p.read_text().splitlines())) > 85} == {}
+
+
+def test_run_sh_explains_itself():
+    assert "usage: bash run.sh" in run("bash", "run.sh", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("check_input", "--recipe", "cpu", "--set", "data.root=nowhere"), "see input/README.md"),
+        (("train", "--recipe", "nothing"), "no recipe nothing"),
+        (("train", "--recipe", "cpu", "--set", "train.epoch=1"), "did you mean train.epochs?"),
+        (("make_submission", "--run", "nothing"), "no run nothing"),
+        (("score", "nothing.zip", "input"), "holds no PNG"),
+        (("train", "--recipe", "cpu", "--fold", "x"), "--fold x"),
+    ],
+)
+def test_errors_are_messages_not_tracebacks(words, message):
+    failed = run_script(*words)
+    assert failed.code == 1
+    assert message in failed.stderr and "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize("decides", ["src/a.py", "pipelines/new.yaml", "tables/budgets/new.yaml"])
+def test_a_commit_is_marked_where_what_decides_differs_from_it(decides, tmp_path, monkeypatch):
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", "-C", tmp_path, *who, *words], capture_output=True, check=True)
+
+    for name in ("src/a.py", "results/a.csv"):
+        write_text(tmp_path / name, "1\n")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
+    clean = provenance.commit()
+    assert len(clean) == 12
+    write_text(tmp_path / "results/a.csv", "2\n")  # what a table writes between its trainings
+    assert provenance.commit() == clean
+    write_text(tmp_path / "weights/mine/README.md", "mine\n")
+    assert provenance.commit() == clean
+    write_text(tmp_path / decides, "2\n")
+    assert provenance.commit() == clean + "+"
+
+
+def test_check_input_shows_expected_and_found(tmp_path):
+    (tmp_path / "img_train_shape").mkdir()
+    failed = run_script("check_input", "--recipe", "cpu", "--set", f"data.root={tmp_path}")
+    assert "expected:" in failed.stderr and "found:" in failed.stderr
+    assert "img_train2" in failed.stderr

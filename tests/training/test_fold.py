@@ -1,0 +1,195 @@
+"""A fold from images to its folder: what is left, what is skipped, what continues."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny import copy_folder, tiny_recipe, write_tiny_folds
+
+from canet.core.console import UserError
+from canet.core.recipe import Recipe, check
+from canet.core.recipe_files import load
+from canet.core.runs import fold_folder
+from canet.data.training_set import TrainingSet
+from canet.inference.predict import predict_levels
+from canet.inference.saved_model import load_model
+from canet.training.fold import train_fold
+from canet.training.recorder import Recorder
+from canet.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model" / "model.safetensors").read_bytes()
+
+
+def with_keys(recipe: Recipe, section: str, **keys) -> Recipe:
+    changed = getattr(recipe, section).model_copy(update=keys)
+    return recipe.model_copy(update={section: changed})
+
+
+def test_a_fold_leaves_everything_behind(trained):
+    folder = fold_folder(trained, 0)
+    names = {"model", "metrics.csv", "curves.png", "panel.png", "held_out.npz", "tensorboard"}
+    assert {p.name for p in folder.iterdir()} >= names
+    table = pd.read_csv(folder / "metrics.csv")
+    assert table["epoch"].tolist() == [1, 2]
+    assert 0 <= table["f1"].iloc[-1] <= 1
+    held_out = np.load(folder / "held_out.npz")
+    folds = TrainingSet(trained).folds
+    expected = folds["image"][folds["fold"] == 0].tolist()
+    assert held_out["names"].tolist() == expected
+    assert held_out["levels"].shape == (len(expected), 64, 64)
+    facts = json.loads((folder / "model" / "training.json").read_text())
+    assert set(facts["training_images"]).isdisjoint(expected)
+    stored, expected = check(facts["recipe"], "stored").stored(), trained.stored()
+    for recipe in (stored, expected):
+        del recipe["data"]["folds"]  # where it was trained, and here
+    assert stored == expected
+
+
+def test_a_finished_fold_is_not_trained_again(trained, capsys):
+    folder = fold_folder(trained, 0)
+    before = weights(folder)
+    train_fold(trained, 0)
+    assert "skipped" in capsys.readouterr().out and weights(folder) == before
+
+
+def test_a_damaged_or_deleted_result_is_made_again(trained, monkeypatch):
+    folder = fold_folder(trained, 0)
+    before = weights(folder)
+    (folder / "model" / "model.safetensors").write_bytes(b"broken")
+    (folder / "held_out.npz").unlink()
+    monkeypatch.delattr(Trainer, "train_step")  # from the last checkpoint: nothing is trained
+    train_fold(trained, 0)
+    assert weights(folder) == before and (folder / "held_out.npz").exists()
+    assert not list(folder.parent.glob("*.old*"))
+
+
+def test_eight_views_are_predicted_where_the_recipe_asks(trained, monkeypatch):
+    folder = fold_folder(trained, 0)
+    assert "levels_tta" not in np.load(folder / "held_out.npz")
+    before, one_view = weights(folder), np.load(folder / "held_out.npz")["levels"]
+    monkeypatch.delattr(Trainer, "train_step")
+    asked = with_keys(trained, "predict", tta=True)
+    train_fold(asked, 0)
+    held_out = np.load(folder / "held_out.npz")
+    assert weights(folder) == before and (held_out["levels"] == one_view).all()
+    maps, network = TrainingSet(asked).split(0)[1].maps, load_model(folder / "model", CPU).network
+    on = {"device": CPU, "precision": "float32", "batch": asked.predict.batch}
+    expected = predict_levels([network], maps, **on, tta=True)
+    assert np.abs(held_out["levels_tta"].astype(int) - expected).max() <= 1
+    written = (folder / "done.json").stat().st_mtime_ns
+    train_fold(trained, 0)  # who asks for less finds it there
+    assert (folder / "done.json").stat().st_mtime_ns == written
+
+
+def test_set_aside_also_without_a_checkpoint(trained):
+    folder = fold_folder(trained, 0)
+    (folder / "checkpoint.pt").unlink()
+    train_fold(trained, 0, force=True)
+    assert (folder.with_name("fold-0.old1") / "model").is_dir()
+
+
+def test_another_training_is_set_aside_not_lost(trained):
+    folder = fold_folder(trained, 0)
+    before = weights(folder)
+    train_fold(with_keys(trained, "train", lr=0.1), 0)
+    assert weights(folder.with_name("fold-0.old1")) == before
+    assert weights(folder) != before
+
+
+def test_fold_all_holds_out_nothing(tiny, tiny_folds):
+    folder = train_fold(with_keys(tiny, "train", epochs=1), "all")
+    facts = json.loads((folder / "model" / "training.json").read_text())
+    assert len(facts["training_images"]) == 15
+    assert not (folder / "held_out.npz").exists()
+
+
+def stop_after(steps: int, monkeypatch) -> None:
+    """Save after every step, and break off abruptly after so many."""
+    done, true_step = [], Recorder.on_step_end
+
+    def on_step_end(self, state):
+        self.save(state)
+        done.append(state.epoch)
+        if len(done) == steps:
+            raise KeyboardInterrupt
+        true_step(self, state)
+
+    monkeypatch.setattr(Recorder, "on_step_end", on_step_end)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["loader", "resident"])
+def whole(request, data_root, tmp_path_factory) -> tuple[Recipe, Path]:
+    """Four epochs without a break, images loaded or on the device, and the folder of all files."""
+    home = tmp_path_factory.mktemp("whole")
+    resident = f"machine.resident={str(request.param).lower()}"
+    recipe = tiny_recipe(data_root, home, "train.epochs=4", resident)
+    write_tiny_folds(recipe)
+    train_fold(recipe, 0)
+    return recipe, home
+
+
+@pytest.mark.parametrize("after", [1, 5, 9])
+def test_an_interrupted_training_ends_bit_for_bit_the_same(whole, tmp_path, monkeypatch, after):
+    """4 epochs = some steps, an abrupt end, the rest; 3 steps an epoch here."""
+    recipe, home = whole
+    copy_folder(home, tmp_path)
+    here = with_keys(recipe, "machine", runs=tmp_path / "runs", cache=tmp_path / "cache")
+    folder = fold_folder(here, 0)
+    stop_after(after, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        train_fold(here, 0, force=True)
+    monkeypatch.undo()
+    assert not (folder / "done.json").exists()
+    train_fold(here, 0)
+    assert weights(folder) == weights(fold_folder(recipe, 0))
+    losses = [pd.read_csv(fold_folder(r, 0) / "metrics.csv")["loss"] for r in (here, recipe)]
+    assert losses[0].tolist() == losses[1].tolist()
+
+
+def test_a_damaged_checkpoint_is_one_line(tiny, tiny_folds):
+    folder = fold_folder(tiny, 0)
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match=r"damaged checkpoint.*--force"):
+        train_fold(tiny, 0)
+
+
+def test_missing_folds_say_what_to_run(tiny):
+    with pytest.raises(UserError, match="make_folds"):
+        train_fold(tiny, 0)
+
+
+def test_tuned_loss_is_used_and_must_exist(tiny, tiny_folds):
+    tuned = with_keys(with_keys(tiny, "loss", tuned=True), "train", epochs=1)
+    with pytest.raises(UserError, match="tune_loss"):
+        train_fold(tuned, 0)
+    folder = fold_folder(tiny, 0)
+    folder.mkdir(parents=True)
+    loss = tuned.loss.model_copy(update={"focal": 7.0})
+    (folder / "tuned_loss.json").write_text(json.dumps({"loss": loss.model_dump()}))
+    train_fold(tuned, 0)
+    assert load_model(folder / "model", CPU).recipe.loss.focal == 7.0
+
+
+def test_a_network_learns_from_and_predicts_with_several_channels(overrides, tiny_folds):
+    several = ["input.kind=repaired_distance+candidates+salience", "train.epochs=1"]
+    folder = train_fold(load("demo", [*overrides, *several]), 0)
+    network = load_model(folder / "model", CPU).network
+    assert network(torch.zeros(1, 5, 64, 64)).shape == (1, 1, 64, 64)
+    assert len(np.load(folder / "held_out.npz")["levels"]) == 5
+
+
+def test_images_that_were_read_already_are_not_read_again(trained, monkeypatch):
+    images = TrainingSet(trained)
+    images.split(0)
+    before = weights(fold_folder(trained, 0))
+    monkeypatch.setattr("canet.training.fold.TrainingSet", None)
+    train_fold(with_keys(trained, "train", epochs=1), 0, images=images)
+    assert weights(fold_folder(trained, 0)) != before

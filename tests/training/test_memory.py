@@ -1,0 +1,26 @@
+import pytest
+import torch
+
+from canet.core.console import UserError
+from canet.training.fold import train_fold
+from canet.training.memory import largest_batch
+from canet.training.trainer import Trainer
+
+
+def test_out_of_memory_names_the_largest_batch(tiny, tiny_folds, monkeypatch):
+    train_step = Trainer.train_step
+
+    def small_memory(self, model, state, x, y):
+        if len(x) > 3:
+            raise torch.OutOfMemoryError
+        return train_step(self, model, state, x, y)
+
+    monkeypatch.setattr(Trainer, "train_step", small_memory)
+    hungry = tiny.model_copy(update={"train": tiny.train.model_copy(update={"batch": 10})})
+    with pytest.raises(UserError, match=r"train\.batch=10.*train\.batch=3$"):
+        train_fold(hungry, 0)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 5, 9])
+def test_largest_batch_by_bisection(limit):
+    assert largest_batch(lambda b: b <= limit, 10) == limit

@@ -1,0 +1,103 @@
+"""The training loop by itself, without files."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from canet.core.console import UserError
+from canet.core.recipe import Train
+from canet.data.training_set import TrainingSet
+from canet.network import build_model
+from canet.training.trainer import Callback, Diverged, Trainer, build_state, learning_rate
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def split(tiny, tiny_folds):
+    return TrainingSet(tiny).split(0)
+
+
+def test_an_unknown_encoder_is_one_line(tiny):
+    wrong = tiny.model_copy(update={"model": tiny.model.model_copy(update={"encoder": "resnot"})})
+    with pytest.raises(UserError, match=r"model\.encoder=resnot: cannot be built"):
+        build_model(wrong)
+
+
+def test_learning_rate_warms_up_and_ends_at_zero():
+    settings = Train(lr=0.1, epochs=10, warmup_epochs=2)
+    assert learning_rate(settings, 0) < 0.001
+    assert learning_rate(settings, 1) == pytest.approx(0.05, rel=0.01)
+    assert learning_rate(settings, 2) == pytest.approx(0.1)
+    assert learning_rate(settings, 6) == pytest.approx(0.05)
+    assert learning_rate(settings, 10) == pytest.approx(0, abs=1e-9)
+    assert learning_rate(Train(), 0) == 0.02
+
+
+class Noted(Callback):
+    def __init__(self):
+        self.steps, self.epochs = [], []
+
+    def on_step_end(self, state):
+        self.steps.append((state.epoch, state.step))
+
+    def on_epoch_end(self, state):
+        self.epochs.append((state.epoch, state.step, len(state.history)))
+
+
+def test_a_callback_is_told_of_every_step_and_epoch(tiny, split):
+    told, state = Noted(), build_state(tiny, CPU)
+    Trainer(tiny, *split, device=CPU).run(state, told, label="", quiet=True)
+    assert told.steps == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)]
+    assert told.epochs == [(1, 0, 1), (2, 0, 2)]
+    assert all(math.isfinite(row["loss"]) for row in state.history)
+    assert 0 < state.history[-1]["f1"] <= 1
+
+
+def test_the_moving_average_is_evaluated_and_saved(tiny):
+    assert tiny.train.ema_decay
+    state = build_state(tiny, CPU)
+    assert state.eval_model is state.ema.module is not state.model
+    plain = tiny.model_copy(update={"train": tiny.train.model_copy(update={"ema_decay": None})})
+    state = build_state(plain, CPU)
+    assert state.ema is None and state.eval_model is state.model
+
+
+def test_diverging_is_one_line(tiny, split):
+    wild = {"lr": 1e30, "clip_norm": None, "optimizer": "sgd", "warmup_epochs": 0}
+    wild = tiny.model_copy(update={"train": tiny.train.model_copy(update=wild)})
+    trainer = Trainer(wild, *split, device=CPU)
+    with pytest.raises(Diverged, match=r"lower train\.lr"):
+        trainer.run(build_state(wild, CPU), Callback(), label="", quiet=True)
+
+
+def test_network_and_loss_are_compiled_together(tiny, split, monkeypatch):
+    """By a backend that runs what was traced, and notes what it returned."""
+    returned = []
+
+    def as_it_is(traced, inputs):
+        def run(*given):
+            results = traced(*given)
+            returned.append([r.shape for r in results])
+            return results
+
+        return run
+
+    compile_ = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda made, mode: compile_(made, backend=as_it_is, fullgraph=True)
+    )
+    losses = []
+    for wanted in (False, True):
+        machine = tiny.machine.model_copy(update={"compile": wanted, "resident": True})
+        model = tiny.model.model_copy(update={"attention_stages": []})
+        chosen = tiny.model_copy(update={"machine": machine, "model": model})
+        state = build_state(chosen, CPU)
+        trainer = Trainer(chosen, split[0], None, device=CPU)
+        model = trainer.compiled(state.model).train()
+        batches = itertools.islice(trainer.loader, 2)
+        losses.append([trainer.train_step(model, state, x, y) for x, y in batches])
+        assert any(() in shapes for shapes in returned) == wanted  # the loss, a scalar
+    torch.testing.assert_close(*losses)
