@@ -24,7 +24,7 @@ LAYERS = [
     "benchmarks",
 ]
 MOST_LINES = 80  # of a script
-MOST_POSITIONAL = 4
+MOST_POSITIONAL = 3
 
 
 def parsed(path: Path) -> ast.Module:
@@ -93,11 +93,6 @@ def positional(function: ast.FunctionDef) -> int:
     """How many arguments may be given without their names, `self` and `cls` not counted."""
     names = [a.arg for a in (*function.args.posonlyargs, *function.args.args)]
     return len(names) - (names[:1] in (["self"], ["cls"]))
-
-
-def imitates_smp(path: Path, name: str) -> bool:
-    """Constructors of networks take what those of segmentation_models_pytorch take."""
-    return path.is_relative_to(PACKAGE / "network") and name.endswith("__init__")
 
 
 def test_what_has_many_arguments_takes_them_by_name():

@@ -29,12 +29,13 @@ STAGES = {
     "baseline": ["baseline", "compact", "--images", "{shapes}", "--out", "./compact"],
 }
 # Runs commands one after the other, each in a fork that need not import what is not ours.
-DRIVER = """
-import json, os, runpy, sys
+IMPORTS = """
 import albumentations, cv2, matplotlib.pyplot, numba, optuna, pandas, scipy.ndimage
 import segmentation_models_pytorch, skimage.morphology, sklearn.ensemble, timm, torch
 import torch.utils.tensorboard
-
+"""
+DRIVER = """
+import json, os, runpy, sys
 for number, argv in enumerate(json.load(sys.stdin)):
     child = os.fork()
     if not child:
@@ -65,8 +66,9 @@ class Copy:
     def run(self, stages: dict[str, list[str]], *more: str) -> dict[str, str]:
         """What each stage says."""
         commands = [self.command(stage, words, *more) for stage, words in stages.items()]
+        driver = (IMPORTS if len(stages) > 1 else "") + DRIVER
         done = subprocess.run(
-            [sys.executable, "-c", DRIVER],
+            [sys.executable, "-c", driver],
             input=json.dumps(commands),
             cwd=self.folder,
             env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ""},

@@ -98,6 +98,6 @@ def test_network_and_loss_are_compiled_together(tiny, split, monkeypatch):
         trainer = Trainer(chosen, split[0], None, device=CPU)
         model = trainer.compiled(state.model).train()
         batches = itertools.islice(trainer.loader, 2)
-        losses.append([trainer.train_step(model, state, x, y) for x, y in batches])
+        losses.append([trainer.train_step(model, state, batch) for batch in batches])
         assert any(() in shapes for shapes in returned) == wanted  # the loss, a scalar
     torch.testing.assert_close(*losses)

@@ -104,10 +104,10 @@ def prepare(
 def image_flop(recipe: Recipe, samples: Samples, device: torch.device) -> float:
     """Floating point operations of training on one image, forward and backward."""
     trainer, state = prepare(recipe, PLAIN | {"train.batch": 2}, samples, device=device)
-    x, y = next(iter(trainer.loader))
+    batch = next(iter(trainer.loader))
     with FlopCounterMode(display=False) as counter:
-        trainer.train_step(state.model.train(), state, x, y)
-    return counter.get_total_flops() / len(x)
+        trainer.train_step(state.model.train(), state, batch)
+    return counter.get_total_flops() / len(batch[0])
 
 
 def _batches(trainer: Trainer) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -131,8 +131,8 @@ def measure(
 
     def steps(count: int) -> float:
         first = time.perf_counter()
-        for x, y in itertools.islice(batches, count):
-            trainer.train_step(model, state, x, y)
+        for batch in itertools.islice(batches, count):
+            trainer.train_step(model, state, batch)
         synchronize(device)
         return time.perf_counter() - first
 

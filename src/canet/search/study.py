@@ -30,6 +30,10 @@ ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 POLL_S = 0.5  # how often a worker that has nothing to do looks for a trial
 
 
+class Duplicate(Exception):
+    """A start that another worker, which looked at the same moment, tries; it counts as failed."""
+
+
 def add_trials(parser: argparse.ArgumentParser) -> None:
     """Add --trials to a stage that searches."""
 
@@ -138,7 +142,7 @@ class Search:
                     if len(ended_trials(self.study)) < total:
                         self._enqueue(starts[:total])
                         self.study.sampler = self._fresh_sampler()
-                        self.study.optimize(recorded, callbacks=callbacks)
+                        self.study.optimize(recorded, catch=(Duplicate,), callbacks=callbacks)
                     elif not self._others_run(bar):
                         return
                 except Exception as error:
@@ -151,6 +155,8 @@ class Search:
         facts |= {"commit": commit(), "versions": versions()}
 
         def recorded(trial: optuna.Trial) -> float:
+            if self._is_duplicate(trial.number):
+                raise Duplicate
             for key, value in facts.items():
                 trial.set_user_attr(key, value)
             value = objective(trial)
@@ -159,6 +165,13 @@ class Search:
             return value
 
         return recorded
+
+    def _is_duplicate(self, number: int) -> bool:
+        """Whether a lower-numbered trial, which was there before, has the same start."""
+        trials = self.study.get_trials(deepcopy=False)
+        start = enqueued(trials[number])
+        earlier = [enqueued(t) for t in trials[:number] if t.state != TrialState.FAIL]
+        return start is not None and start in earlier
 
     def _enqueue(self, starts: list[dict]) -> None:
         """Queue the starts that no trial tries or has tried."""

@@ -79,7 +79,7 @@ def search_threshold(recipe: Recipe, *, trials: int | None = None, force: bool =
         run_trials(search, images, total)
         choice = choose(recipe, images, search.study)
         alike = trials_with(choice.switches, search.study, recipe)
-        result = summarize_choice(recipe, images, choice, search.study)
+        result = summarize_choice(recipe, images, choice, study=search.study)
     write_curve(recipe, choice.sweep, trials=alike, chosen=choice.threshold)
     result |= {"identity": fingerprint, "version": version}
     result |= write_scores(recipe, images, result)
@@ -159,7 +159,7 @@ def trials_with(
 
 
 def summarize_choice(
-    recipe: Recipe, images: OutOfFold, choice: Choice, study: optuna.Study
+    recipe: Recipe, images: OutOfFold, choice: Choice, *, study: optuna.Study
 ) -> dict:
     """What `threshold.json` tells of a choice and where it is from."""
     there = finished_folds(recipe.run_folder)

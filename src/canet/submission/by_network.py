@@ -87,7 +87,7 @@ class Networks:
         return {
             "run": self.run.folder.name,
             "commit": commit(),
-            "code": code_digest("canet.data.input_maps", "canet.postprocess.rescale"),
+            "code": code_digest("canet.submission.by_network"),
             "threshold": self.run.threshold,
             "threshold_from": self.run.threshold_origin,
             "postprocess": self.run.postprocess.model_dump(),

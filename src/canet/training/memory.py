@@ -18,9 +18,9 @@ def fits(recipe: Recipe, samples: Samples, device: torch.device, *, batch: int) 
             update={"train": recipe.train.model_copy(update={"batch": batch})}
         )
         trainer, state = Trainer(trial, samples, None, device=device), build_state(trial, device)
-        x, y = next(iter(trainer.loader))
+        images = next(iter(trainer.loader))
         for _ in range(2):  # the optimizer's own memory is there from the second step on
-            trainer.train_step(state.model.train(), state, x, y)
+            trainer.train_step(state.model.train(), state, images)
     except (torch.OutOfMemoryError, MemoryError):
         return False
     finally:

@@ -166,13 +166,15 @@ class Trainer:
         return self.loss(logits, self.world.gather(y)), logits[0]
 
     def train_step(
-        self, model: nn.Module, state: TrainState, x: torch.Tensor, y: torch.Tensor
+        self, model: nn.Module, state: TrainState, batch: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
         """One step of the optimizer; returns the loss before it, a scalar on the device.
 
-        Over several processes gradients are averaged: hence the factor.
+        The batch is input (B, C, H, W) and label (B, 1, H, W), float32 on any device. Over several
+        processes gradients are averaged: hence the factor.
         """
         layout = memory_format(self.recipe.machine)
+        x, y = batch
         x = x.to(self.device, memory_format=layout, non_blocking=True)
         y = y.to(self.device, non_blocking=True)
         loss, logits = self._loss_of(model, x, y)
@@ -197,12 +199,12 @@ class Trainer:
         settings, steps = self.recipe.train, len(self.loader)
         self.sampler.epoch, self.sampler.step = state.epoch, state.step
         began = time.perf_counter() - state.elapsed_s
-        for x, y in self.loader:
+        for batch in self.loader:
             # for encoders that draw at random (drop path), so that they continue alike too
             torch.manual_seed(random_seed(settings.seed, state.epoch, state.step) + self.world.rank)
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(settings, state.epoch + state.step / steps)
-            state.losses.append(self.train_step(model, state, x, y))
+            state.losses.append(self.train_step(model, state, batch))
             if state.ema:
                 state.ema.update(state.model, step=state.epoch * steps + state.step)
             state.step += 1
