@@ -4,6 +4,7 @@ import json
 import zipfile
 
 from commands import run
+from scripts import run_script
 
 
 def test_demo_from_nothing_to_a_scored_submission(overrides, tmp_path):
@@ -24,3 +25,13 @@ def test_demo_from_nothing_to_a_scored_submission(overrides, tmp_path):
     assert manifest.keys() >= {"recipe", "commit", "checkpoints", "threshold", "versions"}
     f1 = next(li for li in first.stdout.splitlines() if li.startswith("   F1 ")).split()[1]
     assert f"<strong>{f1}</strong>" in (tmp_path / "runs/tiny/report.html").read_text()
+    labels, shapes = tmp_path / "made/img_test2", tmp_path / "made/img_test_shape"
+    scored = run_script("score", zip_path, labels, "--shapes", shapes).stdout
+    own_f1 = scored.splitlines()[1].split()
+    assert told.split()[2] in own_f1  # "test F1 0.1234 by this run"
+    assert "zhang_suen" in scored and "one_component" in scored
+    out = tmp_path / "thin"
+    assert run_script("baseline", "zhang_suen", "--images", shapes, "--out", out).code == 0
+    by_hand = run_script("score", f"{out}.zip", labels).stdout.splitlines()[1].split()
+    in_table = next(li for li in scored.splitlines() if "zhang_suen" in li).split()
+    assert by_hand[1:] == in_table[1:]

@@ -22,7 +22,7 @@ from canet.data.training_set import TrainingSet
 from canet.evaluation.out_of_fold import read_held_out
 from canet.geometry.candidates import CANDIDATES
 from canet.inference.saved_model import WEIGHTS, TrainedModel, load_model
-from canet.inference.trained_run import read_threshold
+from canet.postprocess.threshold import read_threshold
 from canet.selection import forest
 from canet.selection.trees import Trees
 from canet.submission.read import read_submission

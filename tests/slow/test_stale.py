@@ -20,6 +20,7 @@ STAGES = {
     "check_input": ["check_input"],
     "make_folds": ["make_folds"],
     "make_distance_maps": ["make_distance_maps"],
+    "tune_loss": ["tune_loss"],
     "train": ["train", "--fold", "0"],
     "tune_threshold": ["tune_threshold"],
     "make_submission": ["make_submission"],
@@ -61,6 +62,7 @@ class Copy:
         own = [o for o in overrides if not o.startswith(("name=", "machine.", "data.folds="))]
         self.own = [*own, "machine.device=cpu", "input.mask=label", "train.epochs=1"]
         self.own += ["selection.trees=5", "selection.trials=2", "threshold_search.trials=2"]
+        self.own += ["loss_search.trials=2"]
         self.root = next(o for o in own if o.startswith("data.root=")).partition("=")[2]
 
     def run(self, stages: dict[str, list[str]], *more: str) -> dict[str, str]:

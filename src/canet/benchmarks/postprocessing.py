@@ -9,7 +9,7 @@ from canet.core.files import read_json
 from canet.core.recipe import Postprocess, Recipe
 from canet.data.data_set import DataSet
 from canet.evaluation.out_of_fold import load_out_of_fold, skeleton_of
-from canet.inference.trained_run import DEFAULT_THRESHOLD
+from canet.postprocess.threshold import DEFAULT_THRESHOLD
 
 WAYS = {
     "plain thresholding": {},

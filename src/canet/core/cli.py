@@ -8,12 +8,14 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from canet.core.console import IS_FIRST, RANK, Stopped, UserError, shown
 from canet.core.default_recipe import choose
 from canet.core.recipe import Recipe
 from canet.core.recipe_files import load
 
+INTERRUPTED = threading.Event()  # by SIGTERM
 AGAIN_S = 3.0  # after an interruption that had no effect; longer than any clean-up here takes
 
 
@@ -74,15 +76,21 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except KeyboardInterrupt:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        sys.exit("\nstopped; the same command continues from what is written" if IS_FIRST else 1)
+        _exit_stopped()
     except Exception as error:
         explained = explain(error)
+        if not explained and INTERRUPTED.is_set():
+            _exit_stopped()  # compiled code, pydantic's, may make another exception of it
         if "TORCHELASTIC_ERROR_FILE" in os.environ and explained != 1:
             _tell_torchrun(error)
         if not explained:
             raise
         sys.exit(explained)
+
+
+def _exit_stopped() -> NoReturn:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    sys.exit("\nstopped; the same command continues from what is written" if IS_FIRST else 1)
 
 
 def _warn_of_thread(failed: threading.ExceptHookArgs) -> None:
@@ -96,6 +104,7 @@ def _warn_of_thread(failed: threading.ExceptHookArgs) -> None:
 def _interrupt(*_: object) -> None:
     # compiled code may swallow an exception (NumPy's Generator.choice does), so it is raised again
     signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+    INTERRUPTED.set()
     raise KeyboardInterrupt
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from canet.core.console import REPOSITORY, UserError, brief, printable, shown
 from canet.core.files import digest_of, write_with
@@ -94,6 +93,8 @@ def assign_folds(shapes: ImageFolder, settings: Folds) -> pd.DataFrame:
     Raises:
         UserError: fewer images than folds.
     """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # takes a second
+
     names = shapes.names
     if len(names) < settings.count:
         raise UserError(

@@ -19,9 +19,10 @@ from canet.inference.saved_model import (
     load_model,
     write_network,
 )
-from canet.inference.trained_run import PUBLISHED, read_threshold
+from canet.inference.trained_run import PUBLISHED
 from canet.network import SkeletonModel
 from canet.postprocess.skeleton import in_words
+from canet.postprocess.threshold import read_threshold
 
 CARD = """\
 # {title}

@@ -25,7 +25,7 @@ from canet.evaluation.score_tables import damaged, read_columns
 from canet.evaluation.sweep import sweep
 from canet.geometry.candidates import CANDIDATES, ShapeGeometry
 from canet.geometry.metrics import Score
-from canet.inference.trained_run import tuned_threshold
+from canet.postprocess.threshold import tuned_threshold
 
 SAME_F1 = 1e-6  # between what a search wrote and what its predictions score
 Curve = tuple[np.ndarray, np.ndarray]
