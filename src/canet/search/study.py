@@ -139,7 +139,7 @@ class Search:
             callbacks = [MaxTrialsCallback(total, states=ENDED), after_trial]
             while True:
                 try:
-                    if len(ended_trials(self.study)) < total:
+                    if self._has_work(total, starts[:total]):
                         self._enqueue(starts[:total])
                         self.study.sampler = self._fresh_sampler()
                         self.study.optimize(recorded, catch=(Duplicate,), callbacks=callbacks)
@@ -165,6 +165,13 @@ class Search:
             return value
 
         return recorded
+
+    def _has_work(self, total: int, starts: list[dict]) -> bool:
+        """Whether trials are missing, or a start that no worker has tried to its end or tries."""
+        trials = self.study.get_trials(deepcopy=False, states=(*ENDED, TrialState.RUNNING))
+        tried = [enqueued(t) for t in trials]
+        ended = sum(t.state in ENDED for t in trials)
+        return ended < total or any(start not in tried for start in starts)
 
     def _is_duplicate(self, number: int) -> bool:
         """Whether a lower-numbered trial, which was there before, has the same start."""
