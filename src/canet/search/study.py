@@ -115,7 +115,8 @@ class Search:
     ) -> None:
         """Take part until `total` trials have ended, by whichever workers, and none is running.
 
-        Several workers may end a few more, at most one less than there are workers.
+        A few more may end: at most one less than there are workers, and a start whose worker was
+        given up.
 
         Args:
             objective: from a trial to its value; NaN counts as pruned.
@@ -288,9 +289,8 @@ def open_search(
         )
         with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
             study.set_metric_names(["per-image F1"])  # the dashboard's axis
-        if not takes_several(
-            recipe
-        ):  # nobody is at work: what waits keeps its order if queued anew
+        if not takes_several(recipe):
+            # Nobody else is at work; and what waits keeps its order if it is queued anew.
             left = (TrialState.RUNNING, TrialState.WAITING)
             for trial in study.get_trials(deepcopy=False, states=left):
                 storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
