@@ -13,7 +13,8 @@ usage() {
 usage: bash run.sh [RECIPE] [key=value ...]    set up, then run every stage
        bash run.sh tables [TABLE ...] [options] [key=value ...]
                                                set up, then train the rows of the tables
-       bash run.sh test [pytest options]       set up, then run the fast tests; --slow: the slow ones
+       bash run.sh test [pytest options]       set up, then run the fast tests; --slow: the slow
+                                               ones; --gpu: CUDA's paths, also without a GPU
        bash run.sh --help
 
 RECIPE is a file in pipelines/ without .yaml. Without one:
@@ -56,16 +57,18 @@ find_python() {
   die "no Python 3.11 or newer found; install one, or name it with PYTHON=/path/to/python3"
 }
 
-# Sets $python to an interpreter that has everything in requirements.txt.
+# Sets $python to an interpreter that has everything in requirements.txt. The overrides tell whether
+# a GPU is wanted: one that the torch to be installed cannot use is told before gigabytes arrive.
 set_up() {
-  local base=$1
-  local lacking
+  local base=$1 lacking
+  shift
   if lacking=$("$base" src/canet/core/requirements_check.py 2>&1); then
     python=$base
     return
   fi
   python=.venv/bin/python
   if [ -x "$python" ] && "$python" src/canet/core/requirements_check.py 2>/dev/null; then return; fi
+  PYTHONPATH=src "$base" -m canet.core.gpus "$@" || exit 1
   echo "== setting up .venv (once; several GB, some minutes), since for $base:"
   echo "$lacking" | sed 's/^/   /' | head -5
   "$python" -m pip --version >/dev/null 2>&1 || "$base" -m venv --clear .venv ||
@@ -99,6 +102,14 @@ run_tables() {
   exec "$python" src/make_tables.py ${words[@]+"${words[@]}"}
 }
 
+# The tests of CUDA's paths need a GPU, or a stand-in that has to be there before Python starts.
+run_tests() {
+  case " $* " in
+    *" --gpu "*) exec "$python" tests/gpu/start.py "$@" ;;
+    *) exec "$python" -m pytest "$@" ;;
+  esac
+}
+
 main() {
   case "${1:-}" in -h | --help) usage; exit 0 ;; esac
   local base recipe reason overrides=() stage number=0
@@ -106,26 +117,22 @@ main() {
   if [ "${1:-}" = test ]; then
     shift
     set_up "$base"
-    exec "$python" -m pytest "$@"
+    run_tests "$@"
   elif [ "${1:-}" = tables ]; then
     shift
-    set_up "$base"
+    set_up "$base" "$@"
     run_tables "$@"
   fi
   if [ $# -gt 0 ] && [[ $1 != *=* ]]; then
     recipe=$1; shift
     echo "recipe $recipe, as asked"
   else
-    reason=$("$base" src/canet/core/default_recipe.py "$@") || exit 1
+    reason=$(PYTHONPATH=src "$base" -m canet.core.default_recipe "$@") || exit 1
     recipe=${reason%%$'\n'*} reason=${reason#*$'\n'}
     echo "recipe $recipe: $reason"
   fi
   [ $# -gt 0 ] && overrides=(--set "$@")
-  set_up "$base"
-  if [ "$recipe" = canet ] && [ -n "${reason:-}" ]; then # the driver lists a GPU; can torch use it?
-    recipe=$("$python" src/canet/core/default_recipe.py "$@" | head -1)
-    [ "$recipe" = canet ] || echo "recipe $recipe after all: torch cannot use the GPU"
-  fi
+  set_up "$base" "$@"
   if grep -qs '^method: geometry' "pipelines/$recipe.yaml" "$recipe"; then
     STAGES=("${GEOMETRY_STAGES[@]}")
   fi

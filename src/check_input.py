@@ -4,7 +4,8 @@ reads   the data sets that the recipe names: data.root (input/pixel-skelneton), 
 writes  nothing but a stamp in cache/, so that an unchanged data set is not checked again
 
 Found are: missing folders, a shape without skeleton or the reverse, unreadable files, wrong
-sizes, black-on-white images, empty skeletons, labels outside their shape.
+sizes, black-on-white images, empty skeletons, labels outside their shape. A network is not begun
+where the driver lists a GPU that torch cannot use.
 
 examples:
   python src/check_input.py
@@ -13,6 +14,7 @@ examples:
 
 from canet.core import cli
 from canet.core.console import UserError, announce, shown
+from canet.core.gpus import refuse_unusable_gpu
 from canet.core.provenance import Stamp, code_digest, skip
 from canet.core.recipe import Recipe
 from canet.data.checks import find_problems
@@ -54,6 +56,8 @@ def main() -> None:
     args = cli.recipe_parser(__doc__).parse_args()
     recipe = cli.load_recipe(args)
     data = DataSet.of(recipe)
+    if recipe.method == "network":
+        refuse_unusable_gpu(recipe.machine.device)
     sets = [data, *data.extra]
     announce("check the input", [s.root for s in sets], [recipe.cache_folder / "checked"])
     for data in sets:

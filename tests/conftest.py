@@ -22,15 +22,23 @@ torch.set_num_threads(1)
 
 def pytest_addoption(parser) -> None:
     parser.addoption("--slow", action="store_true", help="the slow tests, and no others")
+    parser.addoption("--gpu", action="store_true", help="those on a GPU, and no others")
+
+
+def pytest_configure(config) -> None:
+    if config.getoption("--gpu") and not torch.cuda.is_available():
+        raise pytest.UsageError("no GPU here; bash run.sh test --gpu makes a stand-in for one")
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Tests in tests/slow/ are slow; either they run or all others do."""
-    for item in items:
-        if "slow" in item.path.relative_to(Path(__file__).parent).parts:
-            item.add_marker("slow")
-    wanted = config.getoption("--slow")
-    left_out = [item for item in items if (item.get_closest_marker("slow") is not None) != wanted]
+    """Tests in tests/slow/ are slow, those in tests/gpu/ want a GPU; one kind runs."""
+    wanted = next((kind for kind in ("slow", "gpu") if config.getoption(f"--{kind}")), "fast")
+
+    def kind_of(item) -> str:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return folder if folder in ("slow", "gpu") else "fast"
+
+    left_out = [item for item in items if kind_of(item) != wanted]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
 

@@ -3,6 +3,7 @@ import yaml
 
 from canet.core.console import UserError
 from canet.core.default_recipe import choose
+from canet.core.gpus import Gpu
 from canet.core.recipe import check, check_stored
 from canet.core.recipe_files import available, load
 
@@ -124,10 +125,12 @@ def test_default_recipe_follows_data_and_gpu(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="mend the path"):
         choose(override)
     (tmp_path / "img_train_shape").mkdir()
-    monkeypatch.setattr("canet.core.default_recipe.has_gpu", lambda: False)
+    monkeypatch.setattr("canet.core.default_recipe.listed_gpu", lambda: None)
     assert choose(override)[0] == "cpu"
-    monkeypatch.setattr("canet.core.default_recipe.has_gpu", lambda: True)
+    gpu = Gpu("H100", "580.65.06", (9, 0))
+    monkeypatch.setattr("canet.core.default_recipe.listed_gpu", lambda: gpu)
     assert choose(override)[0] == "canet"
+    assert choose([*override, "machine.device=cpu"])[0] == "cpu"
     (tmp_path / "generated.json").touch()
     assert choose(override)[0] == "demo"
 

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from canet.core.console import UserError
 from canet.core.input_planes import channels_of
 from canet.core.recipe import Loss, Model
-from canet.core.recipe_files import load
+from canet.core.recipe_files import available, load
 from canet.data import demo
 from canet.geometry.metrics import best_threshold
 from canet.inference.saved_model import load_model, save_model
@@ -186,6 +186,17 @@ def test_side_outputs_all_learn_whatever_the_loss_weights(tiny):
     assert all(p.requires_grad for p in state.model.parameters())
     state = build_state(tiny.model_copy(update={"loss": loss}), CPU)
     assert not any(p.requires_grad for p in state.model.auxiliary_heads.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name in available() if name != "geometry"])
+def test_all_that_is_trained_has_a_part_in_the_loss(name):
+    """So several processes need not look for gradients that never come."""
+    recipe = load(name, ["model.encoder=resblock4", "model.blocks=1"])
+    state = build_state(recipe, CPU)
+    outputs = state.model(torch.rand(2, channels_of(recipe.input.kind), 64, 64), auxiliary=True)
+    SkeletonLoss(recipe.loss)(outputs, torch.ones(2, 1, 64, 64)).backward()
+    trained = [p for p in state.model.parameters() if p.requires_grad]
+    assert trained and all(p.grad is not None for p in trained)
 
 
 @pytest.mark.parametrize("architecture", ["nguyen_unet", "pix2pix"])

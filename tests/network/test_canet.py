@@ -3,7 +3,7 @@ import torch
 from segmentation_models_pytorch.base import SegmentationModel
 from segmentation_models_pytorch.encoders import get_encoder
 
-from canet.network import CANet, ContextAttention
+from canet.network import CANet, ContextAttention, attention
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +102,17 @@ def test_attention_is_softmax_of_products():
     context = (v @ weights.transpose(1, 2)).reshape(2, 8, 5, 4)
     y = torch.relu(x + block.norm(block.project(context)))
     assert torch.allclose(block(x), y * block.channel_gate(y), atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_attentions_channels_lie_side_by_side_in_any_memory_format(layout, monkeypatch):
+    """Only then do torch's kernels without quadratic memory take them."""
+    seen = []
+    attend = attention.scaled_dot_product_attention
+    monkeypatch.setattr(
+        attention,
+        "scaled_dot_product_attention",
+        lambda q, k, v: seen.extend(t.stride(-1) for t in (q, k, v)) or attend(q, k, v),
+    )
+    ContextAttention(32)(torch.randn(2, 32, 8, 8).to(memory_format=layout))
+    assert seen == [1, 1, 1]

@@ -1,6 +1,5 @@
 """Folds trained side by side by `src/train.py`."""
 
-import os
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from safetensors.torch import load_file
 from scripts import Script, run_script
 
 from canet.core.console import UserError
+from canet.core.cores import cores
 from canet.core.files import HOST
 from canet.core.recipe_files import load
 from canet.core.runs import fold_folder
@@ -45,7 +45,7 @@ def test_folds_side_by_side_are_those_one_after_the_other(settings):
     assert "6/6" in done.stderr  # one bar for the epochs of both
     alone = load("demo", [*settings, "name=alone", "machine.device=cpu"])
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, os.cpu_count() // 2))  # what each of two folds gets
+    torch.set_num_threads(max(1, cores() // 2))  # what each of two folds gets
     for fold, path in enumerate(found):
         expected = load_file(train_fold(alone, fold) / "model" / "model.safetensors")
         weights = load_file(path / "model" / "model.safetensors")

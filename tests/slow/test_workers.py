@@ -30,8 +30,6 @@ from canet.search.loss import recipe_as_trial
 from canet.search.storage import open_storage
 from canet.search.study import open_search
 
-pytestmark = pytest.mark.slow
-
 STARTS = [{"x": 0.5}, {"x": 0.25}]
 PASSWORD = "right{&/"  # in a URL some of it has to be written as %XX
 IN_URL = "right%7B%26%2F"

@@ -10,6 +10,7 @@ import torch
 from tiny import copy_folder, tiny_recipe, write_tiny_folds
 
 from canet.core.console import UserError
+from canet.core.files import read_json
 from canet.core.recipe import Recipe, check
 from canet.core.recipe_files import load
 from canet.core.runs import fold_folder
@@ -18,7 +19,7 @@ from canet.inference.predict import predict_levels
 from canet.inference.saved_model import load_model
 from canet.training.fold import train_fold
 from canet.training.recorder import Recorder
-from canet.training.trainer import Trainer
+from canet.training.trainer import Trainer, build_state
 
 CPU = torch.device("cpu")
 
@@ -151,6 +152,19 @@ def test_an_interrupted_training_ends_bit_for_bit_the_same(whole, tmp_path, monk
     assert weights(folder) == weights(fold_folder(recipe, 0))
     losses = [pd.read_csv(fold_folder(r, 0) / "metrics.csv")["loss"] for r in (here, recipe)]
     assert losses[0].tolist() == losses[1].tolist()
+
+
+def test_moments_lie_in_memory_as_their_parameters_do(trained):
+    """Fused optimizers walk both side by side, whatever format the checkpoint was written in."""
+    folder = fold_folder(trained, 0)
+    identity = read_json(folder / "done.json")["identity"]
+    for channels_last in (True, False):
+        state = build_state(with_keys(trained, "machine", channels_last=channels_last), CPU)
+        assert state.restore(folder / "checkpoint.pt", identity, CPU)
+        saved = torch.load(folder / "checkpoint.pt", weights_only=True)["optimizer"]["state"]
+        for number, (parameter, kept) in enumerate(state.optimizer.state.items()):
+            assert kept["exp_avg"].stride() == parameter.stride()
+            assert torch.equal(kept["exp_avg"], saved[number]["exp_avg"])
 
 
 def test_a_damaged_checkpoint_is_one_line(tiny, tiny_folds):

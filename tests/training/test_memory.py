@@ -24,3 +24,9 @@ def test_out_of_memory_names_the_largest_batch(tiny, tiny_folds, monkeypatch):
 @pytest.mark.parametrize("limit", [0, 1, 5, 9])
 def test_largest_batch_by_bisection(limit):
     assert largest_batch(lambda b: b <= limit, 10) == limit
+
+
+def test_a_large_batch_is_found_with_some_room():
+    tried = []
+    assert largest_batch(lambda b: tried.append(b) or b <= 252, 512) == 240
+    assert len(tried) <= 5

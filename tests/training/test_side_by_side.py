@@ -109,16 +109,16 @@ def test_the_last_line_is_what_a_terminal_would_show_last(tmp_path):
 
 
 def test_one_for_each_core_of_a_cpu_and_as_many_as_cores_feed_on_gpus(monkeypatch):
-    monkeypatch.setattr(side_by_side.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(side_by_side, "cores", lambda: 2)
     assert places("cpu") == ["cpu"] * 2 and places("cpu", 3) == ["cpu"] * 3
     monkeypatch.setattr(side_by_side, "pick_device", lambda name: SimpleNamespace(type="cuda"))
-    monkeypatch.setattr(side_by_side.os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(side_by_side, "cores", lambda: 16)
     assert places("auto") == ["auto"] * 5
     assert sorted(places("cuda:0,cuda:1")) == ["cuda:0"] * 2 + ["cuda:1"] * 2
 
 
 def test_those_on_gpus_share_the_cores_that_load_images(monkeypatch):
-    monkeypatch.setattr(side_by_side.os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(side_by_side, "cores", lambda: 16)
     monkeypatch.setattr(side_by_side.torch.cuda, "is_available", lambda: True)
 
     def workers(device: str, at_once: int, **own: int) -> int | None:

@@ -9,6 +9,7 @@ import torch
 from canet.core.console import UserError
 from canet.core.recipe import Train
 from canet.data.training_set import TrainingSet
+from canet.inference.distributed import World
 from canet.network import build_model
 from canet.training.trainer import Callback, Diverged, Trainer, build_state, learning_rate
 
@@ -71,6 +72,12 @@ def test_diverging_is_one_line(tiny, split):
     trainer = Trainer(wild, *split, device=CPU)
     with pytest.raises(Diverged, match=r"lower train\.lr"):
         trainer.run(build_state(wild, CPU), Callback(), label="", quiet=True)
+
+
+def test_what_is_compiled_trains_in_one_process(tiny, split):
+    machine = tiny.machine.model_copy(update={"compile": True})
+    with pytest.raises(UserError, match=r"^machine\.compile=True compiles for one process, not"):
+        Trainer(tiny.model_copy(update={"machine": machine}), *split, device=CPU, world=World(0, 2))
 
 
 def test_network_and_loss_are_compiled_together(tiny, split, monkeypatch):

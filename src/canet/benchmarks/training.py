@@ -12,6 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from canet.core.console import UserError
+from canet.core.gpus import is_out_of_memory
 from canet.core.recipe import Recipe, check
 from canet.data import demo
 from canet.data.input_maps import input_map
@@ -171,7 +172,9 @@ def benchmark_training(recipe: Recipe, *, rows: list[str] | None, device_name: s
         settings = settings_up_to(name)
         try:
             speed = measure(recipe, settings, samples, device=device)
-        except torch.OutOfMemoryError:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             print(f"   {name:14} out of memory", flush=True)
             continue
         plain = speed.images_per_s if name == "plain" else plain

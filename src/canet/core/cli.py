@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from canet.core.console import IS_FIRST, RANK, Stopped, UserError, shown
 from canet.core.default_recipe import choose
+from canet.core.gpus import is_out_of_memory
 from canet.core.recipe import Recipe
 from canet.core.recipe_files import load
 
@@ -117,7 +118,7 @@ def _tell_torchrun(error: Exception) -> None:
 
 def explain(error: Exception) -> str | int | None:
     """What to exit with after an error that a user can mend; None for a fault in the code."""
-    kind, who = type(error).__name__, "error" if IS_FIRST else f"error in process {RANK}"
+    who = "error" if IS_FIRST else f"error in process {RANK}"
     if isinstance(error, Stopped) and not IS_FIRST:
         return 1  # the first says it
     if "TORCHELASTIC_RUN_ID" in os.environ and _is_lost_connection(error):
@@ -126,7 +127,7 @@ def explain(error: Exception) -> str | int | None:
         return f"{who}: {error}"
     if isinstance(error, MemoryError):
         return f"{who}: out of memory; lower train.batch or predict.batch, or use less data"
-    if kind == "OutOfMemoryError":  # torch's, which not every stage imports
+    if is_out_of_memory(error):
         return f"{who}: the device is out of memory; lower train.batch or predict.batch"
     while isinstance(error, RuntimeError) and error.__context__:
         error = error.__context__  # torch.save fails over the file that it could not write

@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from canet.core.console import UserError, progress, shown
+from canet.core.cores import in_threads
 from canet.core.images import decode_file, read_content
 from canet.data.data_set import DataSet, ImageFolder, listed, name_problem, pngs_in
 from canet.geometry.masks import any_mask, closing
@@ -138,14 +138,13 @@ def check_shapes(paths: list[Path]) -> tuple[dict[str, tuple[int, int]], str]:
         except UserError as error:
             return str(error)
 
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(look_at, paths)
-        for path, result in zip(paths, progress(found, total=len(paths), desc="check", delay=2)):
-            if isinstance(result, str):
-                problems.append(result)
-            else:
-                sizes[path.name] = result[0]
-                total.update(os.fsencode(path.name) + b"\0" + result[1])
+    found = progress(in_threads(look_at, paths), total=len(paths), desc="check", delay=2)
+    for path, result in zip(paths, found):
+        if isinstance(result, str):
+            problems.append(result)
+        else:
+            sizes[path.name] = result[0]
+            total.update(os.fsencode(path.name) + b"\0" + result[1])
     if problems:
         raise UserError(
             f"{len(problems):,} of {len(paths):,} shapes cannot be used: {listed(problems)}"

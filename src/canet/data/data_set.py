@@ -4,13 +4,13 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from canet.core.console import REPOSITORY, UserError, printable, shown
+from canet.core.cores import in_threads
 from canet.core.images import decode_file, read_content, read_grey
 from canet.core.recipe import Data, Recipe
 
@@ -121,8 +121,7 @@ class ImageFolder:
             UserError: an image is unreadable or of another size than the first.
         """
         names = self.names if names is None else names
-        with ThreadPoolExecutor() as pool:  # decoding happens outside Python's lock
-            images = list(pool.map(self.read, names))
+        images = list(in_threads(self.read, names))
         for name, image in zip(names, images):
             if image.shape != images[0].shape:
                 (height, width), (own_height, own_width) = images[0].shape, image.shape

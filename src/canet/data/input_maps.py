@@ -6,12 +6,12 @@ whichever way the shape is turned. Distances, edges and the shape itself turn ex
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 
 from canet.core.console import progress
+from canet.core.cores import in_threads
 from canet.core.input_planes import parts_of
 from canet.core.recipe import Input
 from canet.geometry.candidates import CANDIDATES, Candidate, ShapeGeometry
@@ -56,10 +56,9 @@ def input_maps(
     def compute(shape: np.ndarray) -> np.ndarray:
         return input_map(shape, settings)
 
-    with ThreadPoolExecutor() as pool:  # OpenCV transforms outside Python's lock
-        done = pool.map(compute, shapes)
-        bar = progress(done, total=len(shapes), desc=label, disable=label is None, delay=2)
-        return np.stack(list(bar))
+    done = in_threads(compute, shapes)
+    bar = progress(done, total=len(shapes), desc=label, disable=label is None, delay=2)
+    return np.stack(list(bar))
 
 
 def mask_of(shape: np.ndarray, settings: Input) -> np.ndarray:

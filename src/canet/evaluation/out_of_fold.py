@@ -1,6 +1,5 @@
 """Held-out images with the probabilities of the model that has not seen them."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from canet.core.console import UserError, progress, shown
+from canet.core.cores import in_threads
 from canet.core.recipe import Postprocess, Recipe
 from canet.core.runs import finished_folds, require_same_experiment
 from canet.data.data_set import DataSet
@@ -136,8 +136,7 @@ def f1_of(images: OutOfFold, threshold: float, settings: Postprocess) -> np.ndar
             skeleton_of(images, i, threshold=threshold, settings=settings), images.skeletons[i]
         )
 
-    with ThreadPoolExecutor() as pool:
-        return np.fromiter(pool.map(one, range(len(images.names))), float)
+    return np.fromiter(in_threads(one, range(len(images.names))), float)
 
 
 def scores_of(images: OutOfFold, threshold: float, settings: Postprocess) -> list[Score]:

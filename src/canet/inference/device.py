@@ -1,11 +1,14 @@
 """Where and in which precision to compute."""
 
-import os
+import sys
 from contextlib import AbstractContextManager
+from functools import cache
 
 import torch
 
-from canet.core.console import UserError
+from canet.core.console import IS_FIRST, UserError
+from canet.core.cores import cores
+from canet.core.gpus import kernel_error, problem_with_gpu
 from canet.core.recipe import Machine
 
 
@@ -17,18 +20,35 @@ def names_of(devices: str) -> list[str]:
 def pick_device(devices: str) -> torch.device:
     """The device a recipe's `machine.device` means, the first of several; `auto` prefers CUDA.
 
+    Where the driver lists a GPU that torch cannot use, `auto` is the CPU, with a warning.
+
     Raises:
-        UserError: the device does not exist here.
+        UserError: the device does not exist here, or no kernel runs on it.
     """
     name = names_of(devices)[0]
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if kernel_error("cuda") is None:
+            return torch.device("cuda")
+        _warn_of_gpu()
+        return torch.device("cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
-        raise UserError(f"machine.device={name}: no such device here; use auto or cpu") from None
+        problem = name.startswith("cuda") and problem_with_gpu()
+        why = f"{problem}; or use cpu" if problem else "no such device here; use auto or cpu"
+        raise UserError(f"machine.device={name}: {why}") from None
+    error = kernel_error(name) if device.type == "cuda" else None
+    if error:
+        raise UserError(f"machine.device={name}: {problem_with_gpu() or error}; or use cpu")
     return device
+
+
+@cache
+def _warn_of_gpu() -> None:
+    problem = problem_with_gpu()
+    if problem and IS_FIRST:
+        print(f"warning: {problem}; the CPU is used", file=sys.stderr)
 
 
 def describe(device: torch.device) -> str:
@@ -59,4 +79,4 @@ def loader_workers(machine: Machine, device: torch.device, most: int = 4) -> int
     """Loader processes, `most` on a GPU: none where training itself needs the CPU's cores."""
     if machine.workers is not None:
         return machine.workers
-    return min(most, max(1, (os.cpu_count() or 2) - 1)) if device.type == "cuda" else 0
+    return min(most, max(1, cores() - 1)) if device.type == "cuda" else 0

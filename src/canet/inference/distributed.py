@@ -108,11 +108,16 @@ class World:
             whole[rank :: self.size] = part
         return whole
 
-    def wrap(self, model: "nn.Module") -> "nn.Module":
+    def wrap(self, model: "nn.Module", *, leaves_unused: bool) -> "nn.Module":
         """The model with gradients averaged over processes and batch normalisation over all.
 
+        Args:
+            model: on its device.
+            leaves_unused: it may have trained parameters without part in the loss, for which the
+                average must not wait.
+
         Raises:
-            UserError: it has normalisation layers that cannot be synchronised on a CPU.
+            UserError: it has normalisation layers that cannot be synchronised.
         """
         if self.size == 1:
             return model
@@ -121,11 +126,10 @@ class World:
         from canet.inference.synchronised_norm import synchronise
 
         device = next(model.parameters()).device
-        model = synchronise(model, device)
         return DistributedDataParallel(
-            model,
+            synchronise(model),
             device_ids=[device] if device.type == "cuda" else None,
-            find_unused_parameters=True,  # some encoders have layers that features skip
+            find_unused_parameters=leaves_unused,
         )
 
 

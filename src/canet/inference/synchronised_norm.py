@@ -1,21 +1,24 @@
-"""Batch normalisation over the images of all processes."""
+"""Batch normalisation over the images of all processes, on CPUs and GPUs.
+
+torch's own is for accelerators alone, and to find processes without images it waits for the device
+in every layer. Here each process has as many images, and nothing is waited for.
+"""
 
 import torch
-from timm.layers import convert_sync_batchnorm
 from torch import distributed as dist
 from torch import nn
 
 from canet.core.console import UserError
 
+OVER, EVERY = (0, 2, 3), (None, slice(None), None, None)
 
-def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model with every batch normalisation synchronised; by torch's own on GPUs.
+
+def synchronise(model: nn.Module) -> nn.Module:
+    """The model with every batch normalisation synchronised, in place.
 
     Raises:
-        UserError: it has normalisation layers that cannot be synchronised on a CPU.
+        UserError: it has normalisation layers that cannot be.
     """
-    if device.type == "cuda":
-        return convert_sync_batchnorm(model)
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SynchronisedBatchNorm2d  # keeps parameters, statistics and hooks
@@ -23,45 +26,60 @@ def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
             module, SynchronisedBatchNorm2d
         ):
             raise UserError(
-                f"{type(module).__name__} cannot be synchronised over CPU processes; "
-                f"train in one process or on GPUs"
+                f"{type(module).__name__} cannot be synchronised over processes; "
+                f"train in one process"
             )
     return model
 
 
-class _SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over all processes; so is its gradient."""
+class _Normalise(torch.autograd.Function):
+    """(x − mean) / √(variance + ε), then scaled and shifted; statistics are of all processes.
+
+    Each process has the same number of images. What is kept for the gradient is x itself.
+    """
 
     @staticmethod
-    def forward(_, x: torch.Tensor) -> torch.Tensor:
-        x = x.clone()
-        dist.all_reduce(x)
-        return x
+    def forward(ctx, x, weight, bias, eps):
+        values = x.float()
+        own = torch.stack(torch.var_mean(values, OVER, correction=0))  # (2, C)
+        parts = torch.empty(dist.get_world_size(), *own.shape, device=x.device)
+        dist.all_gather(list(parts), own)
+        variances, means = parts.unbind(1)
+        mean = means.mean(0)
+        variance = variances.mean(0) + means.var(0, correction=0)
+        rate = torch.rsqrt(variance + eps)
+        ctx.save_for_backward(x, weight, mean, rate)
+        ctx.mark_non_differentiable(mean, variance)
+        scale, shift = weight * rate, bias - mean * weight * rate
+        return (values * scale[EVERY] + shift[EVERY]).to(x.dtype), mean, variance
 
     @staticmethod
-    def backward(_, gradient: torch.Tensor) -> torch.Tensor:
-        gradient = gradient.clone()
-        dist.all_reduce(gradient)
-        return gradient
+    def backward(ctx, gradient, *_):
+        x, weight, mean, rate = ctx.saved_tensors
+        gradient = gradient.float()
+        normalised = (x.float() - mean[EVERY]) * rate[EVERY]
+        own = torch.stack([gradient.sum(OVER), (gradient * normalised).sum(OVER)])  # (2, C)
+        sums = own.clone()
+        dist.all_reduce(sums)
+        of_bias, of_weight = sums / (dist.get_world_size() * x[:, 0].numel())
+        of_x = gradient - of_bias[EVERY] - normalised * of_weight[EVERY]
+        of_x = of_x * (weight * rate)[EVERY]
+        return of_x.to(x.dtype), own[1], own[0], None
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation over the images of all processes, for any device.
+    """Batch normalisation over the images of all processes, (B, C, H, W) → the same.
 
-    torch's own is for accelerators only. (B, C, H, W) → the same; statistics in float32.
+    Statistics are float32. Gradients of weight and bias are those of this process's images.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(x)
-        values, over, every = x.float(), (0, 2, 3), (None, slice(None), None, None)
-        count = dist.get_world_size() * values[:, 0].numel()
-        mean = _SumOverProcesses.apply(values.sum(over)) / count
-        centred = values - mean[every]
-        variance = _SumOverProcesses.apply(centred.square().sum(over)) / count
+        y, mean, variance = _Normalise.apply(x, self.weight, self.bias, self.eps)
+        count = dist.get_world_size() * x[:, 0].numel()
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum)
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale[every] + self.bias[every]).to(x.dtype)
+        return y

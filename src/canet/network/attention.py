@@ -45,7 +45,8 @@ class ContextAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         b, _, h, w = x.shape
-        qkv = self.query_key_value(x).flatten(2).transpose(1, 2)  # (B, HW, 3d)
+        # kernels without quadratic memory want the channels side by side; channels_last has them so
+        qkv = self.query_key_value(x).flatten(2).transpose(1, 2).contiguous()  # (B, HW, 3d)
         q, k, v = (t.unsqueeze(1) for t in qkv.chunk(3, dim=-1))  # each (B, 1, HW, d)
         context = scaled_dot_product_attention(q, k, v)  # (B, 1, HW, d)
         context = context.squeeze(1).transpose(1, 2).reshape(b, -1, h, w)  # (B, d, H, W)

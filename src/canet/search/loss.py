@@ -11,6 +11,7 @@ import optuna
 
 from canet.core.console import UserError, shown
 from canet.core.files import digest_of, read_json, write_json
+from canet.core.gpus import refuse_unusable_gpu
 from canet.core.provenance import commit
 from canet.core.recipe import Loss, Recipe, check
 from canet.core.runs import fold_folder
@@ -157,6 +158,7 @@ def training_objective(
     recipe: Recipe, train: Samples, validation: Samples
 ) -> Callable[[optuna.Trial], float]:
     """The objective: per-image F1 on `validation` after a short training, pruned on the way."""
+    refuse_unusable_gpu(recipe.machine.device)
     device = pick_device(recipe.machine.device)
     short = recipe.train.model_copy(
         update={"epochs": recipe.loss_search.epochs, "evaluate_every": 1}

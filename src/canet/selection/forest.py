@@ -1,13 +1,13 @@
 """Which of a shape's candidates is its label: a forest of extremely randomised trees."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from canet.core.console import UserError, printable, shown
+from canet.core.cores import in_threads
 from canet.core.files import read_json, replacing, sha256_of, write_json
 from canet.core.recipe import Selection, check_stored
 from canet.geometry.candidates import CANDIDATES, PLAIN, ShapeGeometry
@@ -25,8 +25,7 @@ Features = dict[str, float]  # of one shape, by name
 
 def describe(geometries: Sequence[ShapeGeometry]) -> list[Features]:
     """The features of shapes; each has at least one pixel."""
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(features_of, geometries))
+    return list(in_threads(features_of, geometries))
 
 
 @dataclass(frozen=True)

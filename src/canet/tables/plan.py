@@ -16,6 +16,7 @@ from pydantic import Field
 
 from canet.core.console import REPOSITORY, UserError, printable, shown
 from canet.core.files import digest_of, read_json, write_json
+from canet.core.gpus import refuse_unusable_gpu
 from canet.core.recipe import Count, Recipe, Section, Share, check
 from canet.core.recipe_files import NOT_THE_TRAINING, load, read_yaml
 from canet.data.training_set import TrainingSet
@@ -199,6 +200,7 @@ def different(rows: Iterable[Planned], *sections: str) -> list[Planned]:
 def default_budget(overrides: list[str]) -> str:
     """That of the device on which the rows would train."""
     on = load("base", [o for o in overrides if o.startswith("machine.device=")])
+    refuse_unusable_gpu(on.machine.device)
     return "gpu" if pick_device(on.machine.device).type == "cuda" else "cpu"
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
 from canet.core.console import UserError, shown
 from canet.core.files import write_with
+from canet.core.gpus import is_out_of_memory
 from canet.network.earlier.adversary import Adversary
+from canet.training.moving_average import MovingAverage
 
 # what a checkpoint tells of the progress, in the types that it was saved with
 PROGRESS = {"epoch": int, "step": int, "losses": list, "elapsed_s": float, "history": list}
@@ -23,7 +24,7 @@ class TrainState:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    ema: ModelEmaV3 | None
+    ema: MovingAverage | None
     adversary: Adversary | None = None
     epoch: int = 0  # epochs completed
     step: int = 0  # steps done in the epoch under way
@@ -78,9 +79,9 @@ class TrainState:
                 if not isinstance(content[name], kind):
                     raise TypeError(name)
                 setattr(self, name, content[name])
-        except (MemoryError, torch.OutOfMemoryError):
-            raise
         except Exception as error:  # torch raises whatever the bytes provoke
+            if is_out_of_memory(error):
+                raise
             raise UserError(
                 f"{shown(path)}: damaged checkpoint ({type(error).__name__}); "
                 f"delete it, or start over with --force"
@@ -90,7 +91,19 @@ class TrainState:
     def _load_weights(self, content: dict) -> None:
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
+        lay_out_moments(self.optimizer)
         if self.ema:
             self.ema.module.load_state_dict(content["ema"])
         if self.adversary:
             self.adversary.load_state_dict(content["adversary"])
+
+
+def lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Lay what the optimizer keeps out in memory as its parameters are, in place.
+
+    Fused optimizers walk both side by side; a checkpoint may come from another memory format.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, kept in state.items():
+            if torch.is_tensor(kept) and kept.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, requires_grad=False).copy_(kept)

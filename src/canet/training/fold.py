@@ -17,6 +17,7 @@ from canet.core.files import (
     write_json,
     write_with,
 )
+from canet.core.gpus import is_out_of_memory, refuse_unusable_gpu
 from canet.core.input_planes import shown_channel
 from canet.core.provenance import commit, versions
 from canet.core.recipe import Loss, Recipe, check
@@ -124,6 +125,7 @@ def train_fold(
             another process trains this fold.
     """
     recipe, folder = with_tuned_loss(recipe, fold), fold_folder(recipe, fold)
+    refuse_unusable_gpu(recipe.machine.device)
     world, device = join(recipe.machine.device)
     with ExitStack() as held:
         if world.is_first:
@@ -179,7 +181,9 @@ class FoldTraining:
         self._announce(trainer, state, resumed=resumed)
         try:
             self._train(trainer, state)
-        except (torch.OutOfMemoryError, MemoryError):
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             del state, trainer  # what they hold must not count when batches are tried
         else:
             self._finish(trainer, state, origin | {"known_images": sorted(known)})

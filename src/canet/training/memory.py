@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 
+from canet.core.gpus import is_out_of_memory
 from canet.core.recipe import Recipe
 from canet.data.training_set import Samples
 from canet.inference.device import describe
@@ -21,7 +22,9 @@ def fits(recipe: Recipe, samples: Samples, device: torch.device, *, batch: int) 
         images = next(iter(trainer.loader))
         for _ in range(2):  # the optimizer's own memory is there from the second step on
             trainer.train_step(state.model.train(), state, images)
-    except (torch.OutOfMemoryError, MemoryError):
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         return False
     finally:
         if device.type == "cuda":
@@ -30,12 +33,17 @@ def fits(recipe: Recipe, samples: Samples, device: torch.device, *, batch: int) 
 
 
 def largest_batch(fit: Callable[[int], bool], below: int) -> int:
-    """The largest batch under `below` that fits, by bisection; 0 where none does."""
-    low, high = 0, below  # low fits, high does not
+    """The largest batch under `below` that fits, by bisection; 0 where none does.
+
+    It is found to a thirty-second of `below`: how memory is cut into pieces differs from one
+    training to the next, so that the very largest fits sometimes.
+    """
+    step = max(1, below // 32)
+    low, high = 0, -(-below // step)  # in steps; low fits, high does not
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if fit(middle) else (low, middle)
-    return low
+        low, high = (middle, high) if fit(middle * step) else (low, middle)
+    return low * step
 
 
 def explain_out_of_memory(
@@ -49,5 +57,5 @@ def explain_out_of_memory(
             f"processes; lower train.batch or start more"
         )
     best = largest_batch(lambda b: fits(recipe, samples, device, batch=b), batch)
-    remedy = f"the largest that fits is train.batch={best}" if best else "not even 1 fits"
+    remedy = f"try train.batch={best}" if best else "not even train.batch=1 fits"
     return f"out of memory on {describe(device)} with train.batch={batch}; {remedy}"

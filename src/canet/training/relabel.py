@@ -6,12 +6,11 @@ skeletons, so the skeleton of the new drawing can be computed instead, with the 
 tolerance (`geometry.candidates`).
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import cv2
 import numpy as np
 
 from canet.core.console import progress
+from canet.core.cores import in_threads
 from canet.core.recipe import Augment, Input
 from canet.data.input_maps import input_map
 from canet.data.training_set import Samples
@@ -39,10 +38,9 @@ def own_candidates(shapes: np.ndarray, skeletons: np.ndarray) -> np.ndarray:
         f1 = [f1_score(drawing, skeleton > 0) for drawing in ShapeGeometry(shape).drawings]
         return int(np.argmax(f1)) if max(f1) >= LEAST_F1 else -1
 
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(best, zip(shapes, skeletons))
-        found = progress(found, total=len(shapes), desc="candidates", unit="image", delay=2)
-        return np.array(list(found), np.int64)
+    found = in_threads(best, zip(shapes, skeletons))
+    found = progress(found, total=len(shapes), desc="candidates", unit="image", delay=2)
+    return np.array(list(found), np.int64)
 
 
 def draw_affine(shape: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:

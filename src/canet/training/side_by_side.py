@@ -25,6 +25,7 @@ import torch
 
 from canet.core import cli, console
 from canet.core.console import REPOSITORY, UserError, printable, shown
+from canet.core.cores import cores
 from canet.core.recipe import Machine, Recipe
 from canet.core.runs import fold_folder
 from canet.inference.device import names_of, pick_device
@@ -124,7 +125,7 @@ def places(devices: str, at_once: int | None = None) -> list[str]:
     names = names_of(devices)
     if at_once is None:
         on_gpu = pick_device(devices).type == "cuda"
-        fed = (os.cpu_count() or 1) // (CORES_EACH * len(names) if on_gpu else 1)
+        fed = cores() // (CORES_EACH * len(names) if on_gpu else 1)
         at_once = min(MOST_AT_ONCE, max(1, fed))
     return names * at_once
 
@@ -244,7 +245,7 @@ def for_one_of(machine: Machine, device: str, at_once: int) -> Machine:
 
 
 def _cores_of_one(at_once: int) -> int:
-    return max(1, (os.cpu_count() or 1) // at_once)
+    return max(1, cores() // at_once)
 
 
 def _context() -> multiprocessing.context.BaseContext:

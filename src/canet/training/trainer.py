@@ -4,9 +4,9 @@ import math
 import time
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import torch
-from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -24,6 +24,7 @@ from canet.training.augment import EpochSampler, SkeletonDataset, random_seed
 from canet.training.checkpoint import TrainState
 from canet.training.device_loader import DeviceLoader
 from canet.training.losses import SkeletonLoss
+from canet.training.moving_average import MovingAverage
 from canet.training.relabel import Relabeller
 
 
@@ -68,7 +69,7 @@ def build_state(
     for head in model.auxiliary_heads[max(weighted - 1, 0) :]:
         head.requires_grad_(False)  # loss weight 0: frozen so that DDP does not wait for it
     decay = recipe.train.ema_decay
-    ema = ModelEmaV3(model, decay=decay, use_warmup=True) if decay else None
+    ema = MovingAverage(model, decay) if decay else None
     adversary = build_adversary(recipe, device)
     return TrainState(model, build_optimizer(model, recipe.train), ema, adversary)
 
@@ -107,7 +108,7 @@ class Trainer:
         world: the processes at this training.
 
     Raises:
-        UserError: the batch cannot be divided among the processes, or the loss cannot be.
+        UserError: the processes cannot divide the batch, the loss, or what is to be compiled.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class Trainer:
     ):
         self.recipe, self.train, self.held_out = recipe, train, held_out
         self.device, self.world = device, world
-        _check_divisible(recipe, world.size)
+        _check_processes(recipe, world.size)
         self.loss = SkeletonLoss(recipe.loss)
         self.precision = resolve_precision(recipe.train.precision, device)
         batch, seed = recipe.train.batch, recipe.train.seed
@@ -145,6 +146,10 @@ class Trainer:
                 device=self.device,
             )
         workers = loader_workers(r.machine, self.device, most=64 if relabel else 4)
+        if workers:
+            # Each loader has a core. They are forked, and a thread pool of OpenCV's that was begun
+            # here is not there any more: using or even ending it they would wait for ever.
+            cv2.setNumThreads(1)
         return DataLoader(
             SkeletonDataset(
                 samples.maps, samples.skeletons, r.augment, seed=r.train.seed, relabel=relabel
@@ -245,8 +250,6 @@ class Trainer:
         if not wanted:
             return model
         mode = None if wanted is True else wanted
-        if self.world.size > 1:  # processes talk to each other between model and loss
-            return torch.compile(model, mode=mode)
         self._loss_of = torch.compile(self.batch_loss, mode=mode)
         return model
 
@@ -262,7 +265,9 @@ class Trainer:
             quiet: the bar lies below another one and goes at the end.
         """
         settings = self.recipe.train
-        model = self.compiled(self.world.wrap(state.model))
+        # encoders from elsewhere may have layers that no feature comes from
+        foreign = width_of(self.recipe.model.encoder) is None
+        model = self.compiled(self.world.wrap(state.model, leaves_unused=foreign))
         steps = len(self.loader)
         with progress(
             total=settings.epochs * steps,
@@ -289,13 +294,20 @@ class Trainer:
                 callback.on_epoch_end(state)
 
 
-def _check_divisible(recipe: Recipe, processes: int) -> None:
+def _check_processes(recipe: Recipe, processes: int) -> None:
+    if processes == 1:
+        return
     if recipe.train.batch % processes:
         raise UserError(
             f"train.batch={recipe.train.batch} cannot be divided among {processes} processes; "
             f"set a multiple of {processes}, or start another number"
         )
-    if recipe.loss.adversarial and processes > 1:
+    if recipe.machine.compile:
+        raise UserError(
+            f"machine.compile={recipe.machine.compile} compiles for one process, not for "
+            f"{processes}, which talk to each other in every layer; leave it out"
+        )
+    if recipe.loss.adversarial:
         raise UserError(
             f"loss.adversarial={recipe.loss.adversarial:g} trains in one process, not in "
             f"{processes}; start without torchrun, or set loss.adversarial=0"

@@ -1,0 +1,119 @@
+"""GPUs that a driver lists and torch cannot use; the driver is a script that prints."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from commands import ENVIRONMENT
+
+from canet.core import gpus
+from canet.core.console import REPOSITORY, UserError
+from canet.core.gpus import Gpu, is_out_of_memory, refuse_unusable_gpu
+from canet.inference import device
+
+H100, V100, OLD = "H100, 580.65.06, 9.0", "Tesla V100, 580.65.06, 7.0", "Tesla T4, 535.183.01, 7.5"
+
+
+@pytest.fixture
+def driver(tmp_path, monkeypatch):
+    """Lets nvidia-smi list a GPU; what is remembered of another one is forgotten."""
+
+    def lists(line: str, knows_capability: bool = True) -> None:
+        refuse = "" if knows_capability else 'case "$1" in *compute_cap*) exit 2 ;; esac\n'
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\n{refuse}echo '{line}'\n")
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{ENVIRONMENT['PATH']}")
+        forget()
+
+    forget()
+    yield lists
+    forget()
+
+
+def forget() -> None:
+    for function in (gpus.listed_gpu, gpus.kernel_error, device._warn_of_gpu):
+        function.cache_clear()
+
+
+def test_the_driver_is_asked(driver, monkeypatch):
+    driver(H100)
+    assert gpus.listed_gpu() == Gpu("H100", "580.65.06", (9, 0))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    forget()
+    assert gpus.listed_gpu() is None and gpus.problem_with_gpu() is None
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    driver("Tesla K80, 470.82", knows_capability=False)
+    assert gpus.listed_gpu() == Gpu("Tesla K80", "470.82", None)
+
+
+def test_no_driver_is_no_problem(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    forget()
+    assert gpus.listed_gpu() is None and gpus.problem_with_gpu() is None
+    refuse_unusable_gpu("auto")
+    forget()
+
+
+@pytest.mark.parametrize(
+    ("line", "cuda", "reason"),
+    [
+        (OLD, "13.2", r"CUDA 13 wants driver 580 or newer; update the driver, or install torch"),
+        (V100, "13.2", r"compute capability 7\.0 and CUDA 13 wants 7\.5 or newer; install torch"),
+        (V100, "12.6", r"torch \S+ cannot use it \(no CUDA device is available\)"),
+        (H100, None, r"torch \S+ of \S+ is built without CUDA; leave that environment"),
+    ],
+)
+def test_why_torch_cannot_use_it(driver, monkeypatch, line, cuda, reason):
+    driver(line)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=rf"^there is a GPU .*{reason}.*machine\.device=cpu"):
+        refuse_unusable_gpu("auto")
+    refuse_unusable_gpu("cpu")
+
+
+def test_a_gpu_on_which_no_kernel_runs_is_found_by_one(driver, monkeypatch):
+    driver(V100)
+    error = torch.AcceleratorError("CUDA error: no kernel image is available\nmore")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", lambda *_, **__: (_ for _ in ()).throw(error))
+    assert gpus.kernel_error("cuda") == "CUDA error: no kernel image is available"
+
+
+def test_predictions_go_on_on_the_cpu_with_one_warning(driver, monkeypatch, capsys):
+    driver(OLD)
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert [device.pick_device("auto").type for _ in range(2)] == ["cpu", "cpu"]
+    said = capsys.readouterr().err
+    assert said.startswith("warning: there is a GPU (Tesla T4, driver 535.183.01), but CUDA 13")
+    assert said.count("\n") == 1
+    with pytest.raises(UserError, match=r"^machine\.device=cuda: there is a GPU .*; or use cpu$"):
+        device.pick_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "refused"),
+    [
+        (OLD, [], True),
+        (V100, ["train.epochs=3"], True),
+        (OLD, ["machine.device=cpu"], False),
+        (H100, [], False),
+    ],
+)
+def test_it_is_told_before_torch_is_installed(driver, line, words, refused, monkeypatch):
+    driver(line)
+    command = [sys.executable, "-S", "-m", "canet.core.gpus", *words]  # -S: nothing is installed
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == ((1, 1) if refused else (0, 0))
+    assert done.stderr.startswith("error: there is a GPU") == refused
+
+
+def test_memory_that_ran_out_by_any_name():
+    assert is_out_of_memory(MemoryError()) and is_out_of_memory(torch.OutOfMemoryError())
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"))
+    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access"))

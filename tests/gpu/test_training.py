@@ -1,0 +1,94 @@
+"""Trainings of every recipe on a GPU, and what goes wrong there alone."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from scripts import run_script
+
+from canet.core.console import UserError
+from canet.core.recipe_files import available, load
+from canet.core.runs import fold_folder
+from canet.data.training_set import TrainingSet
+from canet.training.fold import train_fold
+from canet.training.memory import fits
+from canet.training.trainer import Trainer, build_state
+
+GPU = torch.device("cuda")
+NETWORKS = [name for name in available() if name != "geometry"]
+GIB = 2**30
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_recipe_trains_without_waiting(name, settings, tiny_folds, no_waits):
+    recipe = load(name, settings)
+    with np.load(train_fold(recipe, 0) / "held_out.npz") as held_out:
+        assert held_out["levels_tta"].shape == (5, 64, 64)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("then", ["true", "false"])
+def test_a_training_continues_also_in_another_memory_format(
+    optimizer, then, settings, tiny_folds, monkeypatch, no_waits
+):
+    given = [*settings, f"train.optimizer={optimizer}", "machine.checkpoint_every_s=0"]
+    train_epoch = Trainer.train_epoch
+
+    def fail_in_the_second(self, model, state, on_step_end):
+        if state.epoch == 1:
+            raise UserError("planted")
+        return train_epoch(self, model, state, on_step_end)
+
+    monkeypatch.setattr(Trainer, "train_epoch", fail_in_the_second)
+    with pytest.raises(UserError, match="planted"):
+        train_fold(load("demo", given), 0)
+    monkeypatch.setattr(Trainer, "train_epoch", train_epoch)
+    train_fold(load("demo", [*given, f"machine.channels_last={then}"]), 0)
+
+
+@pytest.fixture
+def little_memory():
+    """Four GiB in all."""
+    torch.cuda.set_per_process_memory_fraction(4 * GIB / torch.cuda.mem_get_info()[1])
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_out_of_memory_names_the_batch_that_fits(settings, tiny_folds, little_memory):
+    wide = [*settings, "model.encoder=resblock64", "augment.crop_px=null", "train.batch=512"]
+    recipe = load("paper", wide)
+    with pytest.raises(
+        UserError, match=r"out of memory on .*batch=512; try train.batch="
+    ) as caught:
+        train_fold(recipe, 0)
+    best = int(str(caught.value).rpartition("=")[2])
+    assert 8 < best < 512
+    samples, _ = TrainingSet(recipe).split(0)
+    assert fits(recipe, samples, GPU, batch=best)
+
+
+@pytest.mark.parametrize("channels_last", ["true", "false"])
+def test_attention_at_full_size_takes_little_memory(channels_last):
+    """All scores of 65,536 pixels with each other would take 8 GiB an image."""
+    given = ["model.encoder=resblock8", f"machine.channels_last={channels_last}"]
+    recipe = load("canet_all_stages", given)
+    state = build_state(recipe, GPU)
+    layout = torch.channels_last if recipe.machine.channels_last else torch.contiguous_format
+    x = torch.zeros(2, 1, 256, 256, device="cuda").to(memory_format=layout)
+    with torch.autocast("cuda", torch.bfloat16):
+        state.model(x).float().mean().backward()
+    assert torch.cuda.max_memory_allocated() < 2 * GIB
+
+
+def test_folds_on_two_gpus(settings, tiny_folds):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("one GPU")
+    both = [o for o in settings if not o.startswith("machine.device")]
+    both += ["machine.device=cuda:0,cuda:1"]
+    done = run_script("train", "--recipe", "demo", "--fold", "0", "--fold", "1", "--set", *both)
+    assert done.code == 0, done.stdout + done.stderr
+    folders = [fold_folder(load("demo", both), fold) for fold in (0, 1)]
+    facts = [json.loads((folder / "model" / "training.json").read_text()) for folder in folders]
+    used = {torch.cuda.get_device_name(number) for number in (0, 1)}
+    assert {f["device"] for f in facts} == used

@@ -1,0 +1,48 @@
+"""What is done with a network on a GPU beside training it, and the whole pipeline."""
+
+import json
+
+import torch
+from commands import run
+from scripts import run_script
+
+from canet.benchmarks import training as benchmark
+from canet.core.recipe_files import load
+
+STAGES = ["train", "tune_threshold", "make_submission", "report"]
+
+
+def test_search_training_prediction_and_export(settings, tiny_folds, tmp_path):
+    own = ["--recipe", "demo", "--set", *settings]
+    for stage in ["tune_loss", *STAGES]:
+        done = run_script(stage, *own)
+        assert done.code == 0, f"{stage}: {done.stderr}"
+    out, shapes = tmp_path / "weights", load("demo", settings).data_root / "img_test_shape"
+    exported = run_script("export_weights", "--run", tmp_path / "runs" / "tiny", "--fold", 0, "--out", out)
+    assert exported.code == 0, exported.stderr
+    words = ["--run", out, "--images", shapes, "--out", tmp_path / "skeletons"]
+    done = run_script("make_submission", *words)
+    assert done.code == 0, done.stderr
+    manifest = json.loads((tmp_path / "skeletons.json").read_text())
+    assert manifest["device"] == torch.cuda.get_device_name(0)
+
+
+def test_the_demo_from_shapes_to_the_report(tmp_path):
+    own = [f"machine.{name}={tmp_path / name}" for name in ("cache", "runs", "submissions")]
+    own += [f"data.root={tmp_path / 'shapes'}", f"data.folds={tmp_path / 'folds'}"]
+    own += ["demo.train=30", "demo.test=3", "train.epochs=1", "loss_search.trials=1"]
+    own += ["loss_search.epochs=1", "threshold_search.trials=3", "name=small"]
+    done = run("bash", "run.sh", "demo", *own)
+    assert torch.cuda.get_device_name(0) in done.stdout
+    assert (tmp_path / "submissions" / "small.zip").exists()
+
+
+def test_the_speed_ladder(on_gpu, monkeypatch, capsys):
+    """All rows but two that differ from the last in a number alone: each is compiled anew."""
+    wanted = [row for row in benchmark.CHANGES if row not in ("batch16", "batch32")]
+    monkeypatch.setattr(benchmark, "ENOUGH_S", 0.0)
+    monkeypatch.setattr(benchmark, "IMAGES", 64)
+    benchmark.benchmark_training(on_gpu, rows=wanted, device_name="cuda")
+    said = capsys.readouterr().out
+    rows = [line.split()[0] for line in said.splitlines() if "images/s" in line]
+    assert rows == wanted, said
