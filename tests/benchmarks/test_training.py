@@ -11,7 +11,8 @@ CPU = torch.device("cpu")
 def test_each_row_of_the_speed_ladder_adds_to_those_before(tiny):
     rows = [training.settings_up_to(name) for name in training.CHANGES]
     assert rows[0] == training.PLAIN and rows[-1]["train.batch"] == 64
-    assert rows[4]["machine.compile"] is True and rows[4]["machine.channels_last"] is True
+    assert rows[4]["machine.graphs"] is True and rows[4]["machine.compile"] is False
+    assert rows[5]["machine.compile"] is True and rows[4]["machine.channels_last"] is True
 
 
 def test_operations_grow_with_the_square_of_the_width(tiny):

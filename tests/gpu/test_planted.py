@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+from torch.nn.functional import adaptive_avg_pool2d
 
+from canet.core.recipe_files import load
+from canet.inference.device import choose_kernels
 from canet.training.fold import train_fold
 from canet.training.losses import SkeletonLoss
 
@@ -24,7 +27,9 @@ def counts_what_is_there(self, outputs, target):
 
 
 @pytest.mark.parametrize(
-    "fault", [waits_for_a_number, indexes_from_the_cpu, counts_what_is_there], ids=lambda f: f.__name__
+    "fault",
+    [waits_for_a_number, indexes_from_the_cpu, counts_what_is_there],
+    ids=lambda f: f.__name__,
 )
 def test_what_waits_for_the_device_is_an_error(fault, on_gpu, no_waits, monkeypatch):
     monkeypatch.setattr(SkeletonLoss, "forward", fault)
@@ -42,3 +47,18 @@ def test_labels_that_stay_on_the_cpu_are_an_error(on_gpu, monkeypatch):
     monkeypatch.setattr(SkeletonLoss, "forward", lambda s, o, target: forward(s, o, target.cpu()))
     with pytest.raises(RuntimeError, match="on the same device"):
         train_fold(on_gpu, 0)
+
+
+def test_what_cannot_be_repeated_is_refused_where_that_is_asked_for(
+    settings, tiny_folds, monkeypatch
+):
+    def pooled(self, outputs, target):
+        return forward(self, outputs, target) + adaptive_avg_pool2d(outputs[0], 3).sum()
+
+    monkeypatch.setattr(SkeletonLoss, "forward", pooled)
+    train_fold(load("demo", settings), 0)
+    try:
+        with pytest.raises(RuntimeError, match="does not have a deterministic implementation"):
+            train_fold(load("demo", [*settings, "machine.deterministic=true"]), 0, force=True)
+    finally:
+        choose_kernels(deterministic=False)

@@ -11,7 +11,11 @@ from canet.core.console import UserError
 from canet.core.recipe_files import available, load
 from canet.core.runs import fold_folder
 from canet.data.training_set import TrainingSet
+from canet.inference.device import choose_kernels
+from canet.training import trainer
+from canet.training.captured_step import WARM_UP
 from canet.training.fold import train_fold
+from canet.training.losses import SkeletonLoss
 from canet.training.memory import fits
 from canet.training.trainer import Trainer, build_state
 
@@ -21,10 +25,20 @@ GIB = 2**30
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_recipe_trains_without_waiting(name, settings, tiny_folds, no_waits):
+def test_every_recipe_trains_without_waiting(name, settings, tiny_folds, no_waits, capsys):
     recipe = load(name, settings)
     with np.load(train_fold(recipe, 0) / "held_out.npz") as held_out:
         assert held_out["levels_tta"].shape == (5, 64, 64)
+    assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_recipe_needs_what_cannot_be_repeated(name, settings, tiny_folds):
+    """torch refuses operations of which it has no deterministic kernel."""
+    try:
+        train_fold(load(name, [*settings, "machine.deterministic=true"]), 0)
+    finally:
+        choose_kernels(deterministic=False)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -45,6 +59,37 @@ def test_a_training_continues_also_in_another_memory_format(
         train_fold(load("demo", given), 0)
     monkeypatch.setattr(Trainer, "train_epoch", train_epoch)
     train_fold(load("demo", [*given, f"machine.channels_last={then}"]), 0)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_step_is_recorded_once_and_reads_its_learning_rate(
+    optimizer, settings, tiny_folds, monkeypatch
+):
+    replayed, placed, replay = [], set(), torch.cuda.CUDAGraph.replay
+
+    def note(graph):
+        replayed.append(graph)
+        replay(graph)
+
+    set_rate = trainer.set_learning_rate
+
+    def note_rate(made, rate):
+        set_rate(made, rate)
+        placed.update(group["lr"].data_ptr() for group in made.param_groups)
+
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", note)
+    monkeypatch.setattr(trainer, "set_learning_rate", note_rate)
+    train_fold(load("demo", [*settings, f"train.optimizer={optimizer}"]), 0)
+    assert len(replayed) == 2 * 5 - WARM_UP and len(set(replayed)) == len(placed) == 1
+
+
+def test_what_waits_within_a_step_is_told_and_trains_all_the_same(on_gpu, monkeypatch, capsys):
+    forward = SkeletonLoss.forward
+    monkeypatch.setattr(
+        SkeletonLoss, "forward", lambda *given: forward(*given) + forward(*given).item()
+    )
+    train_fold(on_gpu, 0)
+    assert "warning: steps are launched one by one (" in capsys.readouterr().err
 
 
 @pytest.fixture

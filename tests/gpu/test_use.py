@@ -18,7 +18,9 @@ def test_search_training_prediction_and_export(settings, tiny_folds, tmp_path):
         done = run_script(stage, *own)
         assert done.code == 0, f"{stage}: {done.stderr}"
     out, shapes = tmp_path / "weights", load("demo", settings).data_root / "img_test_shape"
-    exported = run_script("export_weights", "--run", tmp_path / "runs" / "tiny", "--fold", 0, "--out", out)
+    exported = run_script(
+        "export_weights", "--run", tmp_path / "runs" / "tiny", "--fold", 0, "--out", out
+    )
     assert exported.code == 0, exported.stderr
     words = ["--run", out, "--images", shapes, "--out", tmp_path / "skeletons"]
     done = run_script("make_submission", *words)

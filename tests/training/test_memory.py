@@ -10,10 +10,10 @@ from canet.training.trainer import Trainer
 def test_out_of_memory_names_the_largest_batch(tiny, tiny_folds, monkeypatch):
     train_step = Trainer.train_step
 
-    def small_memory(self, model, state, batch):
+    def small_memory(self, loss_of, state, batch):
         if len(batch[0]) > 3:
             raise torch.OutOfMemoryError
-        return train_step(self, model, state, batch)
+        return train_step(self, loss_of, state, batch)
 
     monkeypatch.setattr(Trainer, "train_step", small_memory)
     hungry = tiny.model_copy(update={"train": tiny.train.model_copy(update={"batch": 10})})

@@ -11,7 +11,8 @@ from canet.core.recipe import Train
 from canet.data.training_set import TrainingSet
 from canet.inference.distributed import World
 from canet.network import build_model
-from canet.training.trainer import Callback, Diverged, Trainer, build_state, learning_rate
+from canet.training.optimizer import learning_rate
+from canet.training.trainer import Callback, Diverged, Trainer, build_state
 
 CPU = torch.device("cpu")
 
@@ -103,8 +104,9 @@ def test_network_and_loss_are_compiled_together(tiny, split, monkeypatch):
         chosen = tiny.model_copy(update={"machine": machine, "model": model})
         state = build_state(chosen, CPU)
         trainer = Trainer(chosen, split[0], None, device=CPU)
-        model = trainer.compiled(state.model).train()
+        step = trainer.stepper(state)
+        state.model.train()
         batches = itertools.islice(trainer.loader, 2)
-        losses.append([trainer.train_step(model, state, batch) for batch in batches])
+        losses.append([step(batch) for batch in batches])
         assert any(() in shapes for shapes in returned) == wanted  # the loss, a scalar
     torch.testing.assert_close(*losses)

@@ -241,10 +241,12 @@ class Machine(Section):
     resident: bool | None = Field(
         None, description="training images stay on the device, moved there; null: on a GPU"
     )
+    graphs: bool = Field(True, description="a step is one CUDA graph, where it can be; on a GPU")
     channels_last: bool = Field(True, description="memory format; False is torch's plain one")
-    compile: bool | Literal["reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"] = (
-        Field(False, description="torch.compile, or its mode")
+    compile: bool | Literal["max-autotune-no-cudagraphs"] = Field(
+        False, description="network and loss by torch.compile, or its mode"
     )
+    deterministic: bool = Field(False, description="the same on a GPU every time, and slower")
     checkpoint_every_s: NotNegative = 60
     cache: Path = Path("cache")
     runs: Path = Path("runs")

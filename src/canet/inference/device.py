@@ -1,5 +1,6 @@
 """Where and in which precision to compute."""
 
+import os
 import sys
 from contextlib import AbstractContextManager
 from functools import cache
@@ -68,6 +69,16 @@ def resolve_precision(wanted: str, device: torch.device) -> str:
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     return "bfloat16" if native else "float32"
+
+
+def choose_kernels(*, deterministic: bool) -> None:
+    """Let CUDA's libraries take the fastest kernels, or only such that repeat their results.
+
+    Source: torch's notes on reproducibility; it promises that for one release on one kind of GPU.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS begins
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic  # all batches have one size
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:

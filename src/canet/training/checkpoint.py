@@ -13,6 +13,7 @@ from canet.core.files import write_with
 from canet.core.gpus import is_out_of_memory
 from canet.network.earlier.adversary import Adversary
 from canet.training.moving_average import MovingAverage
+from canet.training.optimizer import load_optimizer
 
 # what a checkpoint tells of the progress, in the types that it was saved with
 PROGRESS = {"epoch": int, "step": int, "losses": list, "elapsed_s": float, "history": list}
@@ -90,20 +91,8 @@ class TrainState:
 
     def _load_weights(self, content: dict) -> None:
         self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        lay_out_moments(self.optimizer)
+        load_optimizer(self.optimizer, content["optimizer"])
         if self.ema:
             self.ema.module.load_state_dict(content["ema"])
         if self.adversary:
             self.adversary.load_state_dict(content["adversary"])
-
-
-def lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
-    """Lay what the optimizer keeps out in memory as its parameters are, in place.
-
-    Fused optimizers walk both side by side; a checkpoint may come from another memory format.
-    """
-    for parameter, state in optimizer.state.items():
-        for name, kept in state.items():
-            if torch.is_tensor(kept) and kept.shape == parameter.shape:
-                state[name] = torch.empty_like(parameter, requires_grad=False).copy_(kept)

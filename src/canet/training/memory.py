@@ -19,9 +19,10 @@ def fits(recipe: Recipe, samples: Samples, device: torch.device, *, batch: int) 
             update={"train": recipe.train.model_copy(update={"batch": batch})}
         )
         trainer, state = Trainer(trial, samples, None, device=device), build_state(trial, device)
-        images = next(iter(trainer.loader))
+        images, step = next(iter(trainer.loader)), trainer.stepper(state)
+        state.model.train()
         for _ in range(2):  # the optimizer's own memory is there from the second step on
-            trainer.train_step(state.model.train(), state, images)
+            step(images)
     except Exception as error:
         if not is_out_of_memory(error):
             raise

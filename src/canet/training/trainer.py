@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -12,20 +13,29 @@ from torch.utils.data import DataLoader
 
 from canet.core.console import UserError, progress
 from canet.core.input_planes import channels_of
-from canet.core.recipe import Machine, Recipe, Train
+from canet.core.recipe import Machine, Recipe
 from canet.data.training_set import Samples
 from canet.geometry.metrics import best_threshold
-from canet.inference.device import autocast, loader_workers, resolve_precision
+from canet.inference.device import (
+    autocast,
+    choose_kernels,
+    loader_workers,
+    resolve_precision,
+)
 from canet.inference.distributed import ALONE, World
 from canet.inference.predict import predict_levels
 from canet.network import build_model, width_of
 from canet.network.earlier.adversary import Adversary
 from canet.training.augment import EpochSampler, SkeletonDataset, random_seed
+from canet.training.captured_step import CapturedStep
 from canet.training.checkpoint import TrainState
 from canet.training.device_loader import DeviceLoader
 from canet.training.losses import SkeletonLoss
 from canet.training.moving_average import MovingAverage
+from canet.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from canet.training.relabel import Relabeller
+
+Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Diverged(UserError):
@@ -38,23 +48,6 @@ def build_adversary(recipe: Recipe, device: torch.device) -> Adversary | None:
         return None
     width = width_of(recipe.model.encoder) or 64
     return Adversary(channels_of(recipe.input.kind), width, device)
-
-
-def build_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum as in the paper's source, or AdamW."""
-    fused = next(model.parameters()).is_cuda
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(
-            model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=fused
-        )
-    return torch.optim.SGD(
-        model.parameters(),
-        settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=settings.momentum > 0,
-        fused=fused,
-    )
 
 
 def build_state(
@@ -77,14 +70,6 @@ def build_state(
 def memory_format(machine: Machine) -> torch.memory_format:
     """How images lie in memory: channels last, as matrix units want them, or torch's plain way."""
     return torch.channels_last if machine.channels_last else torch.contiguous_format
-
-
-def learning_rate(settings: Train, epoch: float) -> float:
-    """Linear warm-up, then a cosine to zero; `epoch` counts fractions too."""
-    if epoch < settings.warmup_epochs:
-        return settings.lr * (epoch + 1e-3) / settings.warmup_epochs
-    rest = max(settings.epochs - settings.warmup_epochs, 1e-9)
-    return settings.lr * 0.5 * (1 + math.cos(math.pi * (epoch - settings.warmup_epochs) / rest))
 
 
 class Callback:
@@ -128,9 +113,8 @@ class Trainer:
         batch, seed = recipe.train.batch, recipe.train.seed
         self.sampler = EpochSampler(len(train), batch, seed, rank=world.rank, size=world.size)
         self.loader = self._build_loader(batch // world.size)
-        self._loss_of = self.batch_loss
         if device.type == "cuda":
-            torch.backends.cudnn.benchmark = True  # all batches have one size
+            choose_kernels(deterministic=recipe.machine.deterministic)
 
     def _build_loader(self, batch: int) -> DataLoader | DeviceLoader:
         r, samples, on_gpu = self.recipe, self.train, self.device.type == "cuda"
@@ -170,46 +154,80 @@ class Trainer:
         logits = [self.world.gather(o.float()) for o in outputs]
         return self.loss(logits, self.world.gather(y)), logits[0]
 
-    def train_step(
-        self, model: nn.Module, state: TrainState, batch: tuple[torch.Tensor, torch.Tensor]
-    ) -> torch.Tensor:
-        """One step of the optimizer; returns the loss before it, a scalar on the device.
+    def stepper(self, state: TrainState) -> Callable[[Batch], torch.Tensor]:
+        """The step to repeat: over all processes, compiled, as a CUDA graph, as the recipe says.
 
-        The batch is input (B, C, H, W) and label (B, 1, H, W), float32 on any device. Over several
-        processes gradients are averaged: hence the factor.
+        Returns:
+            a function that makes one step of the optimizer with a batch, input (B, C, H, W) and
+            label (B, 1, H, W), float32 on any device, and returns the loss before it, a scalar on
+            the device.
         """
+        # encoders from elsewhere may have layers that no feature comes from
+        foreign = width_of(self.recipe.model.encoder) is None
+        model = self.world.wrap(state.model, leaves_unused=foreign)
+        loss_of = partial(self._compiled(), model)
+
+        def learn(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return self.train_step(loss_of, state, (x, y))
+
+        step = CapturedStep(learn) if self._captures else learn
         layout = memory_format(self.recipe.machine)
+
+        def on_device(batch: Batch) -> torch.Tensor:
+            x, y = batch
+            x = x.to(self.device, memory_format=layout, non_blocking=True)
+            return step(x, y.to(self.device, non_blocking=True))
+
+        return on_device
+
+    @property
+    def _captures(self) -> bool:
+        """Whether a step is recorded as a CUDA graph."""
+        on_gpu, alone = self.device.type == "cuda", self.world.size == 1
+        return on_gpu and alone and self.recipe.machine.graphs and not self.recipe.loss.adversarial
+
+    def train_step(self, loss_of: Callable, state: TrainState, batch: Batch) -> torch.Tensor:
+        """Forward, backward and optimizer: what `stepper` repeats.
+
+        `loss_of` makes loss and logits of the batch, which is on the device.
+        """
         x, y = batch
-        x = x.to(self.device, memory_format=layout, non_blocking=True)
-        y = y.to(self.device, non_blocking=True)
-        loss, logits = self._loss_of(model, x, y)
+        loss, logits = loss_of(x, y)
         if state.adversary:
             loss = loss + self.recipe.loss.adversarial * state.adversary.against(x, logits, y)
         state.optimizer.zero_grad(set_to_none=True)
-        (loss * self.world.size).backward()
+        (loss * self.world.size).backward()  # gradients are averaged over the processes
         if self.recipe.train.clip_norm:
             nn.utils.clip_grad_norm_(state.model.parameters(), self.recipe.train.clip_norm)
         state.optimizer.step()
-        return loss.detach().clone()  # a CUDA graph writes its next loss to the same place
+        return loss.detach()
 
     def train_epoch(
-        self, model: nn.Module, state: TrainState, on_step_end: Callable[[], None]
+        self,
+        step: Callable[[Batch], torch.Tensor],
+        state: TrainState,
+        on_step_end: Callable[[], None],
     ) -> dict:
         """What is left of an epoch; returns its figures.
+
+        Args:
+            step: of `stepper`, for this state.
+            state: is changed.
+            on_step_end: called after each step.
 
         Raises:
             Diverged: the loss is no longer finite.
         """
-        model.train()
+        state.model.train()
         settings, steps = self.recipe.train, len(self.loader)
         self.sampler.epoch, self.sampler.step = state.epoch, state.step
         began = time.perf_counter() - state.elapsed_s
         for batch in self.loader:
             # for encoders that draw at random (drop path), so that they continue alike too
             torch.manual_seed(random_seed(settings.seed, state.epoch, state.step) + self.world.rank)
-            for group in state.optimizer.param_groups:
-                group["lr"] = learning_rate(settings, state.epoch + state.step / steps)
-            state.losses.append(self.train_step(model, state, batch))
+            rate = learning_rate(settings, state.epoch + state.step / steps)
+            set_learning_rate(state.optimizer, rate)
+            state.losses.append(step(batch))
             if state.ema:
                 state.ema.update(state.model, step=state.epoch * steps + state.step)
             state.step += 1
@@ -222,7 +240,7 @@ class Trainer:
                 f"lower train.lr or set train.clip_norm=1"
             )
         row = {"epoch": state.epoch + 1, "loss": mean, "elapsed_s": state.elapsed_s}
-        return row | {"lr": state.optimizer.param_groups[0]["lr"]}
+        return row | {"lr": learning_rate(settings, state.epoch + (state.step - 1) / steps)}
 
     def predict_held_out(self, model: nn.Module, *, tta: bool = False) -> np.ndarray:
         """(N, H, W) uint8 in every process; each predicts its part. `tta` averages eight views."""
@@ -244,14 +262,12 @@ class Trainer:
         threshold, f1 = best_threshold(levels, self.held_out.skeletons.astype(bool))
         return {"f1": f1, "threshold": threshold}
 
-    def compiled(self, model: nn.Module) -> nn.Module:
-        """The model for `train_step`, compiled as the recipe says, its loss with it."""
+    def _compiled(self) -> Callable:
+        """`batch_loss`, network and loss together, compiled as the recipe says."""
         wanted = self.recipe.machine.compile
         if not wanted:
-            return model
-        mode = None if wanted is True else wanted
-        self._loss_of = torch.compile(self.batch_loss, mode=mode)
-        return model
+            return self.batch_loss
+        return torch.compile(self.batch_loss, mode=None if wanted is True else wanted)
 
     def run(
         self, state: TrainState, callback: Callback, *, label: str, quiet: bool = False
@@ -265,10 +281,7 @@ class Trainer:
             quiet: the bar lies below another one and goes at the end.
         """
         settings = self.recipe.train
-        # encoders from elsewhere may have layers that no feature comes from
-        foreign = width_of(self.recipe.model.encoder) is None
-        model = self.compiled(self.world.wrap(state.model, leaves_unused=foreign))
-        steps = len(self.loader)
+        step, steps = self.stepper(state), len(self.loader)
         with progress(
             total=settings.epochs * steps,
             initial=state.epoch * steps + state.step,
@@ -283,7 +296,7 @@ class Trainer:
                 callback.on_step_end(state)
 
             while state.epoch < settings.epochs:
-                row = self.train_epoch(model, state, on_step_end)
+                row = self.train_epoch(step, state, on_step_end)
                 due = row["epoch"] % settings.evaluate_every == 0 or row["epoch"] == settings.epochs
                 if self.held_out and due:
                     row |= self.evaluate(state.eval_model)
