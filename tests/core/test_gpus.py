@@ -100,7 +100,8 @@ def test_predictions_go_on_on_the_cpu_with_one_warning(driver, monkeypatch, caps
     [
         (OLD, [], True),
         (V100, ["train.epochs=3"], True),
-        (OLD, ["machine.device=cpu"], False),
+        (OLD, ["machine.device=cuda"], True),
+        (OLD, ["machine.device=cuda", "machine.device=cpu"], False),
         (H100, [], False),
     ],
 )

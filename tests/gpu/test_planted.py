@@ -49,9 +49,7 @@ def test_labels_that_stay_on_the_cpu_are_an_error(on_gpu, monkeypatch):
         train_fold(on_gpu, 0)
 
 
-def test_what_cannot_be_repeated_is_refused_where_that_is_asked_for(
-    settings, tiny_folds, monkeypatch
-):
+def test_what_cannot_be_repeated_is_refused_if_asked(settings, tiny_folds, monkeypatch):
     def pooled(self, outputs, target):
         return forward(self, outputs, target) + adaptive_avg_pool2d(outputs[0], 3).sum()
 

@@ -42,23 +42,28 @@ def test_no_recipe_needs_what_cannot_be_repeated(name, settings, tiny_folds):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-@pytest.mark.parametrize("then", ["true", "false"])
-def test_a_training_continues_also_in_another_memory_format(
-    optimizer, then, settings, tiny_folds, monkeypatch, no_waits
+@pytest.mark.parametrize(
+    "devices", [("cuda", "cuda"), ("cuda", "cpu"), ("cpu", "cuda")], ids="-then-".join
+)
+@pytest.mark.parametrize("channels_last", ["true", "false"])
+def test_a_training_continues_on_another_device_and_in_another_memory_format(
+    optimizer, devices, channels_last, settings, tiny_folds, monkeypatch, no_waits, capsys
 ):
     given = [*settings, f"train.optimizer={optimizer}", "machine.checkpoint_every_s=0"]
+    first, then = (f"machine.device={device}" for device in devices)
     train_epoch = Trainer.train_epoch
 
-    def fail_in_the_second(self, model, state, on_step_end):
+    def fail_in_the_second(self, step, state, on_step_end):
         if state.epoch == 1:
             raise UserError("planted")
-        return train_epoch(self, model, state, on_step_end)
+        return train_epoch(self, step, state, on_step_end)
 
     monkeypatch.setattr(Trainer, "train_epoch", fail_in_the_second)
     with pytest.raises(UserError, match="planted"):
-        train_fold(load("demo", given), 0)
+        train_fold(load("demo", [*given, first]), 0)
     monkeypatch.setattr(Trainer, "train_epoch", train_epoch)
-    train_fold(load("demo", [*given, f"machine.channels_last={then}"]), 0)
+    train_fold(load("demo", [*given, then, f"machine.channels_last={channels_last}"]), 0)
+    assert "continues in epoch 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -145,7 +145,7 @@ def refuse_unusable_gpu(device: str) -> None:
 def problem_after_installing(overrides: list[str]) -> str | None:
     """`problem_with_gpu` with the torch that run.sh is about to install; None if not wanted."""
     asked = [text for text in overrides if text.startswith("machine.device=")]
-    gpu = listed_gpu() if asked[-1:] in ([], ["machine.device=auto"]) else None
+    gpu = None if asked[-1:] == ["machine.device=cpu"] else listed_gpu()
     reason = gpu and _why_not(gpu, _pinned())
     return f"there is a GPU ({gpu.name}, driver {gpu.driver}), but {reason}" if reason else None
 
