@@ -118,3 +118,18 @@ def test_memory_that_ran_out_by_any_name():
     assert is_out_of_memory(MemoryError()) and is_out_of_memory(torch.OutOfMemoryError())
     assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"))
     assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
+
+
+def test_the_first_stage_refuses_networks_alone(driver, overrides):
+    driver(OLD)
+    own = [text for text in overrides if not text.startswith("machine.device")]
+
+    def check(recipe: str, *more: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "src/check_input.py", "--recipe", recipe, "--set", *own, *more]
+        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+    refused = check("demo")
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1
+    assert refused.stderr.startswith("error: there is a GPU (Tesla T4, driver 535.183.01), but ")
+    assert check("demo", "machine.device=cpu").returncode == 0
+    assert check("geometry").returncode == 0
