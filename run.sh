@@ -68,9 +68,9 @@ set_up() {
   fi
   python=.venv/bin/python
   if [ -x "$python" ] && "$python" src/canet/core/requirements_check.py 2>/dev/null; then return; fi
-  PYTHONPATH=src "$base" -m canet.core.gpus "$@" || exit 1
   echo "== setting up .venv (once; several GB, some minutes), since for $base:"
   echo "$lacking" | sed 's/^/   /' | head -5
+  PYTHONPATH=src "$base" -m canet.core.gpus "$@" || exit 1
   "$python" -m pip --version >/dev/null 2>&1 || "$base" -m venv --clear .venv ||
     die "$base cannot make a virtual environment"
   "$python" -m pip install --disable-pip-version-check \
@@ -116,7 +116,7 @@ main() {
   base=$(find_python)
   if [ "${1:-}" = test ]; then
     shift
-    set_up "$base"
+    set_up "$base" machine.device=cpu
     run_tests "$@"
   elif [ "${1:-}" = tables ]; then
     shift
@@ -132,9 +132,11 @@ main() {
     echo "recipe $recipe: $reason"
   fi
   [ $# -gt 0 ] && overrides=(--set "$@")
-  set_up "$base" "$@"
   if grep -qs '^method: geometry' "pipelines/$recipe.yaml" "$recipe"; then
     STAGES=("${GEOMETRY_STAGES[@]}")
+    set_up "$base" machine.device=cpu
+  else
+    set_up "$base" "$@"
   fi
   for stage in "${STAGES[@]}"; do
     number=$((number + 1)) # said before Python's imports, which take some seconds

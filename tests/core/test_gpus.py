@@ -34,34 +34,50 @@ def driver(tmp_path, monkeypatch):
 
 
 def forget() -> None:
-    for function in (gpus.listed_gpu, gpus.kernel_error, device._warn_of_gpu):
+    for function in (gpus.listed_gpus, gpus.kernel_error, device._warn_of_gpu):
         function.cache_clear()
 
 
 def test_the_driver_is_asked(driver, monkeypatch):
     driver(H100)
-    assert gpus.listed_gpu() == Gpu("H100", "580.65.06", (9, 0))
+    assert gpus.listed_gpus() == (Gpu("H100", "580.65.06", (9, 0)),)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     forget()
-    assert gpus.listed_gpu() is None and gpus.problem_with_gpu() is None
+    assert gpus.listed_gpus() == () and gpus.problem_with_gpu() is None
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     driver("Tesla K80, 470.82", knows_capability=False)
-    assert gpus.listed_gpu() == Gpu("Tesla K80", "470.82", None)
+    assert gpus.listed_gpus() == (Gpu("Tesla K80", "470.82", None),)
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["exit 18", "echo No devices were found", "sleep 9"],
+    ids=["fails", "lists-none", "hangs"],
+)
+def test_a_driver_that_fails_lists_nothing_and_is_quoted(driver, monkeypatch, tmp_path, script):
+    driver(H100)
+    monkeypatch.setattr(gpus, "LONGEST_ANSWER_S", 0.2)
+    said = "NVIDIA-SMI has failed because it could not communicate with the driver"
+    asked = f'if [ -n "$1" ]; then {script}; exit; fi'
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{asked}\necho {said}\n")
+    assert gpus.listed_gpus() == () and gpus.problem_with_gpu() is None
+    assert gpus.why_none() == f"nvidia-smi lists no GPU ({said})"
 
 
 def test_no_driver_is_no_problem(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     forget()
-    assert gpus.listed_gpu() is None and gpus.problem_with_gpu() is None
+    assert gpus.listed_gpus() == () and gpus.problem_with_gpu() is None
     refuse_unusable_gpu("auto")
+    assert gpus.why_none() == "there is no CUDA GPU"
     forget()
 
 
 @pytest.mark.parametrize(
     ("line", "cuda", "reason"),
     [
-        (OLD, "13.2", r"CUDA 13 wants driver 580 or newer; update the driver, or install torch"),
-        (V100, "13.2", r"compute capability 7\.0 and CUDA 13 wants 7\.5 or newer; install torch"),
+        (OLD, "13.2", r"CUDA 13 wants driver 580 or newer; update the driver, or activate"),
+        (V100, "13.2", r"compute capability 7\.0 and CUDA 13 wants 7\.5 or newer; activate"),
         (V100, "12.6", r"torch \S+ cannot use it \(no CUDA device is available\)"),
         (H100, None, r"torch \S+ of \S+ is built without CUDA; leave that environment"),
     ],
@@ -100,7 +116,9 @@ def test_predictions_go_on_on_the_cpu_with_one_warning(driver, monkeypatch, caps
     [
         (OLD, [], True),
         (V100, ["train.epochs=3"], True),
-        (OLD, ["machine.device=cuda"], True),
+        (f"{V100}\n{OLD}", ["machine.device=auto"], True),
+        (f"{V100}\n{H100}", [], False),  # torch takes the faster one first
+        (OLD, ["machine.device=cuda"], False),  # asked for: to be tried
         (OLD, ["machine.device=cuda", "machine.device=cpu"], False),
         (H100, [], False),
     ],

@@ -125,10 +125,10 @@ def test_default_recipe_follows_data_and_gpu(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="mend the path"):
         choose(override)
     (tmp_path / "img_train_shape").mkdir()
-    monkeypatch.setattr("canet.core.default_recipe.listed_gpu", lambda: None)
+    monkeypatch.setattr("canet.core.default_recipe.listed_gpus", lambda: ())
     assert choose(override)[0] == "cpu"
-    gpu = Gpu("H100", "580.65.06", (9, 0))
-    monkeypatch.setattr("canet.core.default_recipe.listed_gpu", lambda: gpu)
+    gpus = (Gpu("H100", "580.65.06", (9, 0)),)
+    monkeypatch.setattr("canet.core.default_recipe.listed_gpus", lambda: gpus)
     assert choose(override)[0] == "canet"
     assert choose([*override, "machine.device=cpu"])[0] == "cpu"
     (tmp_path / "generated.json").touch()

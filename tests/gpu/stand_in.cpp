@@ -4,6 +4,7 @@
 // from them is 0; nothing is ever computed. Functions are written by their names alone, without
 // CUDA's headers but for structures: C's calling convention lets a function leave out parameters.
 #include <driver_types.h>
+#include <vector_types.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -14,19 +15,20 @@
 
 #define C extern "C"
 #define MAKES_A_HANDLE(name) C int name(void **handle) { *handle = calloc(1, 4096); return 0; }
-#define LAUNCHES(name) C int name() { launched++; return 0; }
 
 namespace {
 struct Block { size_t bytes; int device; };
+struct Capture { long kernels; bool broken; };  // of a stream
 typedef std::map<char *, Block> Blocks;
 
 const int MOST_DEVICES = 8;
 std::mutex guard;
 Blocks on_device, pinned;
 size_t used[MOST_DEVICES];
-std::map<void *, long> capturing;  // streams, with what had been launched when their capture began
-long launched, waited, graphs_recorded, graphs_launched;
-thread_local int current, last_error;
+std::map<void *, Capture> captures;
+long launched, waited;
+thread_local int current, last_error, capture_mode = cudaStreamCaptureModeRelaxed;
+thread_local void *pushed;  // stream of the kernel that is about to be launched
 
 int setting(const char *name, int otherwise) { const char *s = getenv(name); return s ? atoi(s) : otherwise; }
 int devices() { return setting("STAND_IN_GPUS", 1); }
@@ -39,19 +41,36 @@ Block *find(Blocks &blocks, void *place) {
   return place < block->first + block->second.bytes ? &block->second : nullptr;
 }
 int fail(int error) { return last_error = error; }
-// Waiting is what a capture does not allow, and what training should not do.
+// A kernel is a part of the graph that its stream records; on another one it runs, unrecorded.
+int launch_on(void *stream) {
+  std::lock_guard<std::mutex> lock(guard);
+  launched++;
+  auto capture = captures.find(stream);
+  if (capture != captures.end()) capture->second.kernels++;
+  return 0;
+}
+// What a capture does not allow breaks it; it is told again when the capture ends.
+int break_captures(void *only = nullptr) {
+  bool any = false;
+  for (auto &capture : captures)
+    if (!only || capture.first == only) any = capture.second.broken = true;
+  return any ? fail(cudaErrorStreamCaptureUnsupported) : 0;
+}
 int wait_for(void *stream) {
   std::lock_guard<std::mutex> lock(guard);
   waited++;
-  return capturing.count(stream) ? fail(cudaErrorStreamCaptureUnsupported) : 0;
+  return captures.count(stream) ? break_captures(stream) : 0;
+}
+int status_of(void *stream) {
+  auto capture = captures.find(stream);
+  if (capture == captures.end()) return cudaStreamCaptureStatusNone;
+  return capture->second.broken ? cudaStreamCaptureStatusInvalidated : cudaStreamCaptureStatusActive;
 }
 }  // namespace
 
 // What tests ask.
 C long stand_in_launched() { return launched; }
 C long stand_in_waited() { return waited; }
-C long stand_in_graphs_recorded() { return graphs_recorded; }
-C long stand_in_graphs_launched() { return graphs_launched; }
 
 // Devices: H100s as far as torch asks.
 C int cudaGetDeviceCount(int *count) { *count = devices(); return 0; }
@@ -105,6 +124,7 @@ C int cudaMemGetInfo(size_t *free, size_t *all) {
 }
 C int cudaMalloc(void **place, size_t bytes) {
   std::lock_guard<std::mutex> lock(guard);
+  if (capture_mode != cudaStreamCaptureModeRelaxed && break_captures()) return last_error;
   if (used[current] + bytes > bytes_of_one()) return fail(cudaErrorMemoryAllocation);
   *place = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   on_device[(char *)*place] = {bytes, current};
@@ -151,10 +171,21 @@ C int cudaMemcpyAsync(void *to, void *from, size_t bytes) {
 C int cudaMemcpy(void *to, void *from, size_t bytes) { waited++; return cudaMemcpyAsync(to, from, bytes); }
 
 // Kernels.
-LAUNCHES(cudaLaunchKernel) LAUNCHES(__cudaLaunchKernel) LAUNCHES(cudaLaunchKernelExC)
-LAUNCHES(cuLaunchKernel) LAUNCHES(cuLaunchKernelEx) LAUNCHES(cudnnBackendExecute)
+C int cudaLaunchKernel(void *, dim3, dim3, void **, size_t, void *stream) { return launch_on(stream); }
+C int __cudaLaunchKernel(void *, dim3, dim3, void **, size_t, void *stream) { return launch_on(stream); }
+C int cudaLaunchKernelExC(const cudaLaunchConfig_t *how) { return launch_on(how->stream); }
+C int cuLaunchKernel(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *stream) {
+  return launch_on(stream);
+}
+C int cuLaunchKernelEx(char *how) { return launch_on(*(void **)(how + 32)); }  // after eight numbers
+C int cudnnSetStream(void **handle, void *stream) { *handle = stream; return 0; }
+C int cudnnBackendExecute(void **handle) { return launch_on(*handle); }
 C int __cudaGetKernel(void **kernel, void *function) { *kernel = function; return 0; }
-C int __cudaPopCallConfiguration(int *, int *, size_t *shared, void **stream) { *shared = 0, *stream = 0; return 0; }
+C unsigned __cudaPushCallConfiguration(dim3, dim3, size_t, void *stream) { pushed = stream; return 0; }
+C int __cudaPopCallConfiguration(dim3 *, dim3 *, size_t *shared, void **stream) {
+  *shared = 0, *stream = pushed;
+  return 0;
+}
 C void **__cudaRegisterFatBinary() { static void *handle[1]; return handle; }
 C int cudaFuncGetAttributes(cudaFuncAttributes *a) {
   memset(a, 0, sizeof *a);
@@ -170,30 +201,35 @@ MAKES_A_HANDLE(cudaStreamCreateWithFlags) MAKES_A_HANDLE(cudaEventCreate)
 MAKES_A_HANDLE(cudaEventCreateWithFlags) MAKES_A_HANDLE(cudaGetSymbolAddress)
 C int cudaEventElapsedTime(float *ms) { *ms = 1; return 0; }
 C int cudaStreamSynchronize(void *stream) { return wait_for(stream); }
-C int cudaDeviceSynchronize() { return wait_for(capturing.empty() ? nullptr : capturing.begin()->first); }
-C int cudaEventSynchronize(void *) { waited++; return 0; }
-C int cudaStreamBeginCapture(void *stream) {
+C int cudaDeviceSynchronize() {
   std::lock_guard<std::mutex> lock(guard);
-  capturing[stream] = launched;
+  waited++;
+  return break_captures();
+}
+C int cudaEventSynchronize(void *) { waited++; return 0; }
+C int cudaStreamBeginCapture(void *stream, int mode) {
+  std::lock_guard<std::mutex> lock(guard);
+  captures[stream] = {0, false};
+  capture_mode = mode;
   return 0;
 }
 C int cudaStreamEndCapture(void *stream, void **graph) {
   std::lock_guard<std::mutex> lock(guard);
-  *graph = new long(launched - capturing[stream]);
-  capturing.erase(stream);
-  graphs_recorded++;
-  return 0;
+  Capture ended = captures[stream];
+  captures.erase(stream);
+  capture_mode = cudaStreamCaptureModeRelaxed;
+  *graph = ended.broken ? nullptr : new long(ended.kernels);
+  return ended.broken ? fail(cudaErrorStreamCaptureInvalidated) : 0;
 }
-C int cudaStreamIsCapturing(void *stream, int *is) { *is = capturing.count(stream); return 0; }
-C int cudaStreamGetCaptureInfo(void *stream, int *is, unsigned long long *id) {
-  *is = capturing.count(stream);
+C int cudaStreamIsCapturing(void *stream, int *status) { *status = status_of(stream); return 0; }
+C int cudaStreamGetCaptureInfo(void *stream, int *status, unsigned long long *id) {
+  *status = status_of(stream);
   if (id) *id = 1;
   return 0;
 }
-C int cudaThreadExchangeStreamCaptureMode(int *) { return 0; }
+C int cudaThreadExchangeStreamCaptureMode(int *mode) { std::swap(*mode, capture_mode); return 0; }
 C int cudaGraphGetNodes(long *graph, void *, size_t *nodes) { *nodes = *graph; return 0; }
 MAKES_A_HANDLE(cudaGraphInstantiate) MAKES_A_HANDLE(cudaGraphInstantiateWithFlags)
-C int cudaGraphLaunch() { graphs_launched++; return 0; }
 
 // The driver, of which Triton and torch's own loader of kernels ask.
 C int cuInit() { return 0; }
@@ -208,7 +244,7 @@ MAKES_A_HANDLE(cuModuleLoadData) MAKES_A_HANDLE(cuModuleLoadDataEx) MAKES_A_HAND
 MAKES_A_HANDLE(cuModuleGetFunction)
 C int cuFuncGetAttribute(int *value, int which) { *value = which ? 0 : 1024; return 0; }  // 0: threads
 C int cuGetErrorString(int, const char **text) { *text = "an error of the stand-in"; return 0; }
-C int cuStreamIsCapturing(void *stream, int *is) { return cudaStreamIsCapturing(stream, is); }
+C int cuStreamIsCapturing(void *stream, int *status) { return cudaStreamIsCapturing(stream, status); }
 C int cuPointerGetAttribute(void **value, int, void *place) { *value = place; return 0; }
 
 // cuBLAS and cuDNN: handles, the first of all plans, no workspace.

@@ -67,9 +67,9 @@ def build(folder: Path) -> dict[str, str] | None:
 def has_gpu() -> bool:
     """Whether torch can use a GPU of this machine."""
     sys.path.insert(0, str(SOURCE.parents[2] / "src"))
-    from canet.core.gpus import kernel_error, listed_gpu
+    from canet.core.gpus import kernel_error, listed_gpus
 
-    return listed_gpu() is not None and kernel_error("cuda") is None
+    return bool(listed_gpus()) and kernel_error("cuda") is None
 
 
 def main() -> None:

@@ -13,6 +13,9 @@ def on_cpu(monkeypatch):
     """Streams that do nothing."""
 
     class Stream:
+        def __init__(self, device=None):
+            pass
+
         def wait_stream(self, other):
             pass
 

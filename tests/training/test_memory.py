@@ -21,6 +21,15 @@ def test_out_of_memory_names_the_largest_batch(tiny, tiny_folds, monkeypatch):
         train_fold(hungry, 0)
 
 
+def test_out_of_memory_elsewhere_does_not_blame_the_batch(tiny, tiny_folds, monkeypatch):
+    def no_memory(*_, **__):
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")
+
+    monkeypatch.setattr(Trainer, "predict_held_out", no_memory)
+    with pytest.raises(UserError, match=r"not by train\.batch=4, .* lower predict\.batch=8, or"):
+        train_fold(tiny, 0)
+
+
 @pytest.mark.parametrize("limit", [0, 1, 5, 9])
 def test_largest_batch_by_bisection(limit):
     assert largest_batch(lambda b: b <= limit, 10) == limit

@@ -7,7 +7,7 @@ prints the recipe, then why.
 import sys
 from pathlib import Path
 
-from canet.core.gpus import listed_gpu
+from canet.core.gpus import listed_gpus, why_none
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 USUAL_ROOT = "input/pixel-skelneton"
@@ -31,9 +31,9 @@ def choose(overrides: list[str] = ()) -> tuple[str, str]:
         return "demo", f"there is no data set in {root}/, so shapes are generated"
     if given.get("machine.device") == "cpu":
         return "cpu", f"the data set is in {root}/ and machine.device is cpu"
-    if gpu := listed_gpu():
-        return "canet", f"the data set is in {root}/ and there is a GPU ({gpu.name})"
-    return "cpu", f"the data set is in {root}/ and there is no CUDA GPU"
+    if gpus := listed_gpus():
+        return "canet", f"the data set is in {root}/ and there is a GPU ({gpus[0].name})"
+    return "cpu", f"the data set is in {root}/ and {why_none()}"
 
 
 if __name__ == "__main__":

@@ -20,12 +20,16 @@ CONSTRAINTS = Path(__file__).resolve().parents[3] / "constraints.txt"
 # compatibility) and the compute capability (its release notes: 13.0 ends support before Turing).
 OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
 OLDEST_CAPABILITY = {11: (3, 5), 12: (5, 0), 13: (7, 5)}
-OTHER_BUILDS = "https://pytorch.org/get-started/previous-versions"
+OTHER_BUILDS = (
+    "activate an environment with requirements.txt and torch for an older CUDA "
+    "(https://pytorch.org/get-started/previous-versions)"
+)
+LONGEST_ANSWER_S = 20  # of nvidia-smi
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """The first that the driver lists; `capability` is None where an old driver does not tell."""
+    """One that the driver lists; `capability` is None where an old driver does not tell."""
 
     name: str
     driver: str
@@ -33,31 +37,73 @@ class Gpu:
 
 
 @cache
-def listed_gpu() -> Gpu | None:
-    """What nvidia-smi lists first; None without a driver or where CUDA_VISIBLE_DEVICES hides it."""
+def listed_gpus() -> tuple[Gpu, ...]:
+    """What nvidia-smi lists; nothing without a driver or where CUDA_VISIBLE_DEVICES hides all."""
     tool = shutil.which("nvidia-smi")
     if not tool or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return None
+        return ()
     for asked in ("name,driver_version,compute_cap", "name,driver_version"):
-        command = [tool, f"--query-gpu={asked}", "--format=csv,noheader"]
-        said = subprocess.run(command, capture_output=True, text=True, check=False)
-        if said.returncode == 0 and said.stdout.strip():
-            name, driver, *rest = (v.strip() for v in said.stdout.splitlines()[0].split(","))
-            numbers = [int(n) for n in re.findall(r"\d+", rest[0])] if rest else []
-            return Gpu(name, driver, tuple(numbers) if len(numbers) == 2 else None)
-    return None
+        lines = _say(tool, f"--query-gpu={asked}", "--format=csv,noheader")
+        if found := tuple(gpu for line in lines for gpu in _gpus_in(line)):
+            return found
+    return ()
+
+
+def _say(*command: str) -> list[str]:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=LONGEST_ANSWER_S
+        )
+    except (OSError, subprocess.TimeoutExpired):  # a driver that hangs
+        return []
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
+def _gpus_in(line: str) -> list[Gpu]:
+    name, *rest = (value.strip() for value in line.split(","))
+    if not rest:
+        return []
+    numbers = [int(n) for n in re.findall(r"\d+", rest[1])] if len(rest) > 1 else []
+    return [Gpu(name, rest[0], tuple(numbers) if len(numbers) == 2 else None)]
+
+
+def why_none() -> str:
+    """Why there is no GPU, in the words of NVIDIA's tool where it is there and fails."""
+    tool = shutil.which("nvidia-smi")
+    if not tool or listed_gpus():
+        return "there is no CUDA GPU"
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return "CUDA_VISIBLE_DEVICES shows no GPU"
+    try:
+        done = subprocess.run(
+            [tool], capture_output=True, text=True, check=False, timeout=LONGEST_ANSWER_S
+        )
+        said = (done.stdout + done.stderr).strip().partition("\n")[0]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said = type(error).__name__
+    return f"nvidia-smi lists no GPU ({said[:200]})"
 
 
 def problem_with_gpu() -> str | None:
-    """In one line, why the GPU that the driver lists cannot be used and what to do.
+    """In one line, why no GPU that the driver lists can be used and what to do.
 
-    None where it can be used, and where there is none.
+    None where one can be used, and where there is none.
     """
-    gpu = listed_gpu()
-    reason = gpu and (_why_torch_cannot(gpu) if find_spec("torch") else _why_not(gpu, _pinned()))
-    if not reason:
+    gpus = listed_gpus()
+    if not gpus:
         return None
-    return f"there is a GPU ({gpu.name}, driver {gpu.driver}), but {reason}"
+    return _told(gpus, _why_torch_cannot(gpus) if find_spec("torch") else _why_none_can(gpus))
+
+
+def _told(gpus: tuple[Gpu, ...], reason: str | None) -> str | None:
+    found = f"{gpus[0].name}, driver {gpus[0].driver}"
+    return f"there is a GPU ({found}), but {reason}" if reason else None
+
+
+def _why_none_can(gpus: tuple[Gpu, ...], cuda: int | None = None) -> str | None:
+    """Why a build for this CUDA, by default that to be installed, can use none of them."""
+    reasons = [_why_not(gpu, cuda or _pinned()) for gpu in gpus]
+    return reasons[0] if all(reasons) else None
 
 
 def _pinned() -> int:
@@ -70,20 +116,15 @@ def _why_not(gpu: Gpu, cuda: int) -> str | None:
     driver, capability = OLDEST_DRIVER.get(cuda, 0), OLDEST_CAPABILITY.get(cuda, (0, 0))
     own = re.match(r"\d+", gpu.driver)
     if own and int(own.group()) < driver:
-        return (
-            f"CUDA {cuda} wants driver {driver} or newer; update the driver, or install torch for "
-            f"an older CUDA ({OTHER_BUILDS})"
-        )
+        return f"CUDA {cuda} wants driver {driver} or newer; update the driver, or {OTHER_BUILDS}"
     if gpu.capability and gpu.capability < capability:
         has, wants = (".".join(map(str, c)) for c in (gpu.capability, capability))
-        return (
-            f"it has compute capability {has} and CUDA {cuda} wants {wants} or newer; install "
-            f"torch for an older CUDA ({OTHER_BUILDS})"
-        )
+        wanted = f"it has compute capability {has} and CUDA {cuda} wants {wants} or newer"
+        return f"{wanted}; {OTHER_BUILDS}"
     return None
 
 
-def _why_torch_cannot(gpu: Gpu) -> str | None:
+def _why_torch_cannot(gpus: tuple[Gpu, ...]) -> str | None:
     try:
         build = version("torch")
     except PackageNotFoundError:
@@ -100,7 +141,7 @@ def _why_torch_cannot(gpu: Gpu) -> str | None:
     error = kernel_error("cuda")
     if error is None:
         return None
-    known = _why_not(gpu, int(torch.version.cuda.partition(".")[0]))
+    known = _why_none_can(gpus, int(torch.version.cuda.partition(".")[0]))
     return known or f"torch {build} cannot use it ({error})"
 
 
@@ -143,13 +184,18 @@ def refuse_unusable_gpu(device: str) -> None:
 
 
 def problem_after_installing(overrides: list[str]) -> str | None:
-    """`problem_with_gpu` with the torch that run.sh is about to install; None if not wanted."""
-    asked = [text for text in overrides if text.startswith("machine.device=")]
-    gpu = None if asked[-1:] == ["machine.device=cpu"] else listed_gpu()
-    reason = gpu and _why_not(gpu, _pinned())
-    return f"there is a GPU ({gpu.name}, driver {gpu.driver}), but {reason}" if reason else None
+    """`problem_with_gpu` with the torch that run.sh is about to install, as far as is known.
+
+    None where `machine.device` says what is wanted.
+    """
+    given = [text for text in overrides if text.startswith("machine.device=")]
+    gpus = listed_gpus() if given[-1:] in ([], ["machine.device=auto"]) else ()
+    return _told(gpus, _why_none_can(gpus)) if gpus else None
 
 
 if __name__ == "__main__":
     if problem := problem_after_installing(sys.argv[1:]):
-        sys.exit(f"error: {problem}; or add machine.device=cpu to go on without it")
+        sys.exit(
+            f"error: {problem}; or add machine.device=cpu to go on without it, machine.device=cuda "
+            f"to try"
+        )

@@ -21,7 +21,8 @@ def names_of(devices: str) -> list[str]:
 def pick_device(devices: str) -> torch.device:
     """The device a recipe's `machine.device` means, the first of several; `auto` prefers CUDA.
 
-    Where the driver lists a GPU that torch cannot use, `auto` is the CPU, with a warning.
+    Where the driver lists a GPU that torch cannot use, `auto` is the CPU, with a warning. A GPU
+    becomes the current one, on which streams are made.
 
     Raises:
         UserError: the device does not exist here, or no kernel runs on it.
@@ -42,6 +43,8 @@ def pick_device(devices: str) -> torch.device:
     error = kernel_error(name) if device.type == "cuda" else None
     if error:
         raise UserError(f"machine.device={name}: {problem_with_gpu() or error}; or use cpu")
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)
     return device
 
 

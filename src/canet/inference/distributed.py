@@ -164,8 +164,6 @@ def join(device_name: str) -> tuple[World, "torch.device"]:
         )
     device = pick_device(f"cuda:{local_rank}" if use_cuda else name)
     if not dist.is_initialized():
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=LONGEST_WAIT)
     return World(rank, size), device

@@ -4,6 +4,7 @@ The images that a fold holds out are not touched: the search trains on a part of
 training images and validates on another fold within them.
 """
 
+import gc
 from collections.abc import Callable
 
 import numpy as np
@@ -158,13 +159,15 @@ def training_objective(
     recipe: Recipe, train: Samples, validation: Samples
 ) -> Callable[[optuna.Trial], float]:
     """The objective: per-image F1 on `validation` after a short training, pruned on the way."""
-    refuse_unusable_gpu(recipe.machine.device)
     device = pick_device(recipe.machine.device)
+    if device.type == "cpu":
+        refuse_unusable_gpu(recipe.machine.device)
     short = recipe.train.model_copy(
         update={"epochs": recipe.loss_search.epochs, "evaluate_every": 1}
     )
 
     def objective(trial: optuna.Trial) -> float:
+        gc.collect()  # Optuna keeps the frames of a pruned trial: its network, its CUDA graph
         tried = recipe.model_copy(update={"train": short, "loss": suggest_loss(trial, recipe)})
         trainer = Trainer(tried, train, validation, device=device)
         state = build_state(tried, device)

@@ -6,6 +6,7 @@ once. Nothing is computed differently: the graph repeats the same kernels in the
 """
 
 import sys
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -26,7 +27,8 @@ class CapturedStep:
     """
 
     def __init__(self, step: Step):
-        self.step, self.done, self.stream = step, 0, torch.cuda.Stream()
+        self.step, self.done = step, 0
+        self.stream: torch.cuda.Stream | None = None
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: tuple[torch.Tensor, torch.Tensor] | None = None
         self.loss: torch.Tensor | None = None
@@ -47,7 +49,7 @@ class CapturedStep:
 
     def _on_side_stream(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Gradients are accumulated on the stream of their first use, not on the default one."""
-        side = self.stream
+        side = self.stream = self.stream or torch.cuda.Stream(x.device)
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             loss = self.step(x, y)
@@ -58,11 +60,14 @@ class CapturedStep:
         self.inputs = x.clone(), y.clone()
         graph = torch.cuda.CUDAGraph()
         try:
-            # thread_local: loaders pin their batches in another thread meanwhile
-            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-                self.loss = self.step(*self.inputs)
-        except RuntimeError as error:  # out of memory, too: without a graph it may do
-            reason = str(error).partition("\n")[0]
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", "The CUDA Graph is empty")
+                # thread_local: loaders pin their batches in another thread meanwhile
+                with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                    self.loss = self.step(*self.inputs)
+        except (RuntimeError, UserWarning) as error:  # out of memory, too: it may do without
+            # ending a broken capture raises an error of its own, which hides what broke it
+            reason = str(error.__context__ or error).partition("\n")[0]
             print(f"warning: steps are launched one by one ({reason})", file=sys.stderr)
             self.inputs = self.loss = None
             return

@@ -125,8 +125,9 @@ def train_fold(
             another process trains this fold.
     """
     recipe, folder = with_tuned_loss(recipe, fold), fold_folder(recipe, fold)
-    refuse_unusable_gpu(recipe.machine.device)
     world, device = join(recipe.machine.device)
+    if device.type == "cpu":
+        refuse_unusable_gpu(recipe.machine.device)
     with ExitStack() as held:
         if world.is_first:
             problem = f"fold {fold} is being trained by {{holder}}; wait for it, or stop it"

@@ -57,6 +57,11 @@ def explain_out_of_memory(
             f"out of memory on {describe(device)} with train.batch={batch} over {world.size} "
             f"processes; lower train.batch or start more"
         )
+    if fits(recipe, samples, device, batch=batch):
+        return (
+            f"out of memory on {describe(device)}, not by train.batch={batch}, which fits alone; "
+            f"lower predict.batch={recipe.predict.batch}, or set machine.graphs=false"
+        )
     best = largest_batch(lambda b: fits(recipe, samples, device, batch=b), batch)
     remedy = f"try train.batch={best}" if best else "not even train.batch=1 fits"
     return f"out of memory on {describe(device)} with train.batch={batch}; {remedy}"
