@@ -77,10 +77,15 @@ def test_scripts_are_short():
 
 
 def public_functions(path: Path) -> list[tuple[str, ast.FunctionDef]]:
-    """Functions and methods of a module without an underscore, and constructors, by name."""
+    """Functions and methods of a module without an underscore, and constructors, by name.
+
+    Compiled functions aside: numba calls them by place.
+    """
     found = []
     for node in parsed(path).body:
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef) and "compiled" not in map(
+            ast.unparse, node.decorator_list
+        ):
             found.append((node.name, node))
         elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             methods = [n for n in node.body if isinstance(n, ast.FunctionDef)]

@@ -6,18 +6,21 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from skimage.morphology import medial_axis
 
 from canet.benchmarks.timing import print_table, seconds_of_each
 from canet.core.images import read_grey
 from canet.geometry import compact_skeleton, label_mask, trace_outline
 from canet.geometry.classical import METHODS
+from canet.geometry.outline import piece_outlines
 
 ENLARGED = (1, 2, 4, 8, 16)
+VESSELS_PX = (1024, 2048, 4096)
 TOLERANCE_PX = 2.0
 
 
 def benchmark_compact(paths: list[Path]) -> None:
-    """Outline, walk and drawing on one core; then one shape enlarged."""
+    """Outline, walk and drawing on one core; then one shape enlarged, and many thin lines."""
     cv2.setNumThreads(1)
     shapes = [read_grey(p) for p in paths]
     masks = [label_mask(s) for s in shapes]
@@ -35,6 +38,9 @@ def benchmark_compact(paths: list[Path]) -> None:
     print("   one shape enlarged: points of its outline, nodes and ms at 2 px and at 2 px enlarged")
     for factor in ENLARGED:
         print(_line_of_enlarged(shapes[0], factor), flush=True)
+    print("   generated vessels in many pieces, a skeleton in each: points, pieces, seconds")
+    for size in VESSELS_PX:
+        print(_line_of_vessels(size), flush=True)
 
 
 def _line_of_enlarged(shape: np.ndarray, factor: int) -> str:
@@ -48,3 +54,23 @@ def _line_of_enlarged(shape: np.ndarray, factor: int) -> str:
         ms = (time.perf_counter() - began) * 1000
         said += f"   {tolerance:4g} px: {len(graph):6d} nodes {ms:8.1f} ms"
     return said
+
+
+def _line_of_vessels(size: int) -> str:
+    field = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(size, size)), (0, 0), 3)
+    mask = np.abs(field) < 0.35 * field.std()  # lines some pixels wide, with loops and gaps
+    outlines = list(piece_outlines(mask))
+    said = (
+        f"   {size:5d} × {size:<5d} {sum(map(len, outlines)):8d} points {len(outlines):6d} pieces"
+    )
+    began = time.perf_counter()
+    graph = compact_skeleton(mask, TOLERANCE_PX, every_piece=True)
+    walked = time.perf_counter()
+    graph.draw(mask.shape)
+    drawn = time.perf_counter()
+    medial_axis(mask, rng=0)
+    other = time.perf_counter() - drawn
+    return (
+        f"{said}   graph {walked - began:6.2f} s, drawn {drawn - began:6.2f} s: "
+        f"{(drawn - began) / other:5.2f} × medial_axis"
+    )

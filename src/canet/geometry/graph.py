@@ -142,8 +142,10 @@ class SkeletonGraph:
             return picture > 0
         # truncated to pixels, as the labels are drawn
         at = np.clip(self.xy.astype(np.int64), 0, (size[1] - 1, size[0] - 1)).astype(np.int32)
-        alone = at[self.degree == 0]
-        picture[alone[:, 1], alone[:, 0]] = 1
-        for a, b in at[self.edges].tolist():
+        lines = at[self.edges]  # (M, 2, 2)
+        is_long = np.abs(lines[:, 0] - lines[:, 1]).max(1) > 1  # other lines are their two ends
+        for x, y in (at[self.degree == 0].T, lines[~is_long].reshape(-1, 2).T):
+            picture[y, x] = 1
+        for a, b in lines[is_long].tolist():
             cv2.line(picture, a, b, 1, 1)
         return picture > 0

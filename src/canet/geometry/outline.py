@@ -1,7 +1,9 @@
 """The border between a shape's pixels and the rest, as closed chains of pixel corners."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numba
 import numpy as np
 
@@ -113,7 +115,7 @@ def _hash_order(count: int) -> np.ndarray:
     return np.concatenate([np.arange(count - 1, done - 1, -1), order])
 
 
-def trace_outline(mask: np.ndarray) -> Outline:
+def trace_outline(mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> Outline:
     """The crack outline of a shape.
 
     The points are stored in the order in which the labels' authors' program, which keeps them in
@@ -122,6 +124,7 @@ def trace_outline(mask: np.ndarray) -> Outline:
 
     Args:
         mask: (H, W) bool, True inside; what lies beyond the image is outside.
+        corner: x and y of the mask's upper left corner, where it is a part of an image.
 
     Returns:
         the chains; none for an empty mask.
@@ -144,9 +147,26 @@ def trace_outline(mask: np.ndarray) -> Outline:
     where = np.empty_like(order)
     where[order] = np.arange(count)
     return Outline(
-        start[sides[order]].astype(np.float64),
+        start[sides[order]].astype(np.float64) + corner,
         where[following[order]],
         chain[order],
         place[order],
         length,
     )
+
+
+def piece_outlines(mask: np.ndarray) -> Iterator[Outline]:
+    """The outline of each 4-connected piece by itself, row by row of their first pixels.
+
+    Args:
+        mask: (H, W) bool, True inside.
+
+    Raises:
+        ValueError: `mask` is not 2-D bool.
+    """
+    if mask.ndim != 2 or mask.dtype != bool:
+        raise ValueError(f"mask is {mask.ndim}-D {mask.dtype}; expected 2-D bool")
+    _, piece, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    for k, (left, top, width, height, _) in enumerate(stats[1:].tolist(), start=1):
+        box = piece[top : top + height, left : left + width]
+        yield trace_outline(box == k, corner=(left, top))
