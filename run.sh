@@ -20,7 +20,7 @@ usage: bash run.sh [RECIPE] [key=value ...]    set up, then run every stage
 RECIPE is a file in pipelines/ without .yaml. Without one:
   canet   where the data set is in input/pixel-skelneton/ and there is a CUDA GPU
   cpu     where the data set is there and there is no CUDA GPU
-  demo    where there is no data set: shapes are generated, a few minutes on two cores
+  demo    where there is no data set: shapes are generated, four to ten minutes on two cores
 Ask for geometry to learn no network at all: minutes on two cores, and more exact here.
 key=value overrides a key of the recipe, such as train.epochs=20 or data.root=/data/skelneton.
 
