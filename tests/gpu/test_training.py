@@ -78,9 +78,9 @@ def test_a_step_is_recorded_once_and_reads_its_learning_rate(
 
     set_rate = trainer.set_learning_rate
 
-    def note_rate(made, rate):
-        set_rate(made, rate)
-        placed.update(group["lr"].data_ptr() for group in made.param_groups)
+    def note_rate(group, rate):
+        set_rate(group, rate)
+        placed.add(group["lr"].data_ptr())
 
     monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", note)
     monkeypatch.setattr(trainer, "set_learning_rate", note_rate)

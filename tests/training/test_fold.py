@@ -161,10 +161,12 @@ def test_moments_lie_in_memory_as_their_parameters_do(trained):
     for channels_last in (True, False):
         state = build_state(with_keys(trained, "machine", channels_last=channels_last), CPU)
         assert state.restore(folder / "checkpoint.pt", identity, CPU)
-        saved = torch.load(folder / "checkpoint.pt", weights_only=True)["optimizer"]["state"]
+        optimizer = torch.load(folder / "checkpoint.pt", weights_only=True)["optimizer"]
+        saved, groups = optimizer["state"], optimizer["param_groups"]
         for number, (parameter, kept) in enumerate(state.optimizer.state.items()):
             assert kept["exp_avg"].stride() == parameter.stride()
             assert torch.equal(kept["exp_avg"], saved[number]["exp_avg"])
+        assert state.optimizer.param_groups[0]["lr"] == groups[0]["lr"] < trained.train.lr
 
 
 def test_a_damaged_checkpoint_is_one_line(tiny, tiny_folds):

@@ -38,13 +38,12 @@ def learning_rate(settings: Train, epoch: float) -> float:
     return settings.lr * 0.5 * (1 + math.cos(math.pi * (epoch - settings.warmup_epochs) / rest))
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Of all its parameters, in the place where it is read."""
-    for group in optimizer.param_groups:
-        if torch.is_tensor(group["lr"]):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
+def set_learning_rate(group: dict, rate: float) -> None:
+    """Of one of an optimizer's groups of parameters, in the place where it is read."""
+    if torch.is_tensor(group["lr"]):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict) -> None:
@@ -56,8 +55,9 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict) -> None:
     settings = [{k: v for k, v in group.items() if k in HOW} for group in optimizer.param_groups]
     groups = [dict(s) | own for s, own in zip(saved["param_groups"], settings, strict=True)]
     optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
-    for group, own in zip(optimizer.param_groups, settings):
-        group["lr"] = own["lr"]  # of which the loaded one is a copy
+    for group, own, before in zip(optimizer.param_groups, settings, saved["param_groups"]):
+        group["lr"] = own["lr"]  # the place stays, the value is the saved one
+        set_learning_rate(group, float(before["lr"]))
     for parameter, state in optimizer.state.items():
         for name, kept in state.items():
             if torch.is_tensor(kept) and kept.shape == parameter.shape:

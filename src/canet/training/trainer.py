@@ -226,7 +226,8 @@ class Trainer:
             # for encoders that draw at random (drop path), so that they continue alike too
             torch.manual_seed(random_seed(settings.seed, state.epoch, state.step) + self.world.rank)
             rate = learning_rate(settings, state.epoch + state.step / steps)
-            set_learning_rate(state.optimizer, rate)
+            for group in state.optimizer.param_groups:
+                set_learning_rate(group, rate)
             state.losses.append(step(batch))
             if state.ema:
                 state.ema.update(state.model, step=state.epoch * steps + state.step)
