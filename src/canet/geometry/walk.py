@@ -74,16 +74,35 @@ def _centre(points, p, q, third):
 
 
 @compiled
-def into_cells(points):
-    """The points by cell: (rows, columns), where each cell's begin, the points; and the corner.
+def _facing(points, following):
+    """Where a shape touches itself in a corner, the pixel that each of the two points belongs to.
+
+    (N, 2): from the corner towards that pixel's centre; 0 for all other points.
+    """
+    facing = np.zeros((len(points), 2))
+    place = points[:, 0] * (points[:, 1].max() + 1) + points[:, 1]
+    order = np.argsort(place)
+    for k in range(1, len(order)):
+        if place[order[k]] == place[order[k - 1]]:
+            for i in (order[k], order[k - 1]):
+                dx, dy = points[following[i]] - points[i]
+                facing[i, 0], facing[i, 1] = dx - dy, dy + dx
+    return facing
+
+
+@compiled
+def into_cells(points, following):
+    """The points by cell, and what the search for them needs.
 
     Args:
         points: (N, 2) float64, whole numbers; N > 0.
+        following: (N,) int64, of the outline.
 
     Returns:
         corner (2,) int64: the upper left corner of the first cell, px; begins (rows, columns + 1)
         int64: where a cell's points begin in members, those of its row end at the last; members
-        (N,) int64: numbers of points, in each cell ascending; near (N,) int64: room for some.
+        (N,) int64: numbers of points, in each cell ascending; near (N,) int64: room for some;
+        facing: see `_facing`.
     """
     left, top = int(points[:, 0].min()), int(points[:, 1].min())
     columns = (int(points[:, 0].max()) - left) // CELL + 1
@@ -102,7 +121,13 @@ def into_cells(points):
         row, column = (int(points[i, 1]) - top) // CELL, (int(points[i, 0]) - left) // CELL
         members[free[row * columns + column]] = i
         free[row * columns + column] += 1
-    return np.array([left, top]), begins, members, np.empty(len(points), np.int64)
+    return (
+        np.array([left, top]),
+        begins,
+        members,
+        np.empty(len(points), np.int64),
+        _facing(points, following),
+    )
 
 
 @compiled
@@ -142,7 +167,7 @@ def _alive_near(cells, alive, disc, inner):
 
     Discs are (x, y, radius); returns the number of points.
     """
-    corner, begins, members, near = cells
+    corner, begins, members, near, _ = cells
     rows, columns = begins.shape[0], begins.shape[1] - 1
     top = max(0, math.floor((disc[1] - disc[2] - corner[1]) / CELL))
     end = min(rows, math.floor((disc[1] + disc[2] - corner[1]) / CELL) + 1)
@@ -164,7 +189,7 @@ def next_met(points, alive, cells, p, q, cx, cy):
     The centre moves from (cx, cy) along the bisector of p and q, into the arc from p to q. On that
     side the circle around (cx, cy) has no point within.
     """
-    near = cells[3]
+    near, facing = cells[3], cells[4]
     px, py = points[p, 0], points[p, 1]
     nx = points[q, 1] - py
     ny = -(points[q, 0] - px)
@@ -190,6 +215,8 @@ def next_met(points, alive, cells, p, q, cx, cy):
             if ahead <= 0:
                 continue
             w = ((cx - u) * (cx - u) + (cy - v) * (cy - v) - square) / (2 * ahead)
+            if (cx + w * nx - u) * facing[i, 0] + (cy + w * ny - v) * facing[i, 1] < 0:
+                continue  # of the pixel on the other side of a corner
             if best < 0 or w < nearest or (w == nearest and i < best):
                 best, nearest = i, w
     return best
@@ -207,7 +234,7 @@ def touched(points, alive, cells, cx, cy, on, found, angle):
         on: a point that is alive and on the circle, up to rounding; none lies within it.
         found, angle: are filled with the points and their angles.
     """
-    near = cells[3]
+    near, facing = cells[3], cells[4]
     dx, dy = points[on, 0] - cx, points[on, 1] - cy
     most = math.sqrt(dx * dx + dy * dy)
     disc, inner = (cx, cy, most + slack(most)), (cx, cy, most - slack(most))
@@ -217,6 +244,8 @@ def touched(points, alive, cells, cx, cy, on, found, angle):
         i = near[k]
         dx = points[i, 0] - cx
         dy = points[i, 1] - cy
+        if dx * facing[i, 0] + dy * facing[i, 1] > 0:
+            continue  # of the pixel on the other side of a corner
         distance = np.float32(np.sqrt(dx * dx + dy * dy))
         if distance < radius:
             radius = distance
@@ -274,7 +303,7 @@ def _close(points, following, alive, p, q, cx, cy, reach):
     Returns the largest distance of an erased point, 0 where there is none, −1 if the arc is open.
     """
     if not (alive[p] and alive[q]):
-        return -1.0  # only where pieces touch in corners; from there no way leads to the other
+        return -1.0  # from there no way leads to the other, and its search would not end
     depth = 0.0
     i = following[p]
     while i != q:
@@ -318,7 +347,7 @@ def walk(points, following, chain, place, length, tolerance):  # noqa: C901 (one
     own = np.flatnonzero(chain == length.argmax())
     left, top = points[own, 0].min(), points[own, 1].min()
     first = own[((points[own, 0] - left) ** 2 + (points[own, 1] - top) ** 2).argmin()]
-    cells = into_cells(points)
+    cells = into_cells(points, following)
     cx, cy, on = _climb(points, alive, cells, following, first, found, angle)
     if on < 0:
         return nodes[:0], loops[:0]
