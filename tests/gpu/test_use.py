@@ -40,8 +40,8 @@ def test_the_demo_from_shapes_to_the_report(tmp_path):
 
 
 def test_the_speed_ladder(on_gpu, monkeypatch, capsys):
-    """All rows but two that differ from the last in a number alone: each is compiled anew."""
-    wanted = [row for row in benchmark.CHANGES if row not in ("batch16", "batch32")]
+    """All rows but those that change a number alone: each is compiled anew, half a minute."""
+    wanted = [row for row in benchmark.CHANGES if not row.startswith("batch")]
     monkeypatch.setattr(benchmark, "ENOUGH_S", 0.0)
     monkeypatch.setattr(benchmark, "IMAGES", 64)
     benchmark.benchmark_training(on_gpu, rows=wanted, device_name="cuda")
