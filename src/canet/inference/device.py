@@ -79,7 +79,8 @@ def choose_kernels(*, deterministic: bool) -> None:
 
     Source: torch's notes on reproducibility; it promises that for one release on one kind of GPU.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS begins
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS begins
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = not deterministic  # all batches have one size
 
