@@ -43,20 +43,22 @@ def listed_gpus() -> tuple[Gpu, ...]:
     if not tool or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return ()
     for asked in ("name,driver_version,compute_cap", "name,driver_version"):
-        lines = _say(tool, f"--query-gpu={asked}", "--format=csv,noheader")
-        if found := tuple(gpu for line in lines for gpu in _gpus_in(line)):
+        is_well, said = _ask(tool, f"--query-gpu={asked}", "--format=csv,noheader")
+        found = tuple(gpu for line in said.splitlines() for gpu in _gpus_in(line))
+        if is_well and found:
             return found
     return ()
 
 
-def _say(*command: str) -> list[str]:
+def _ask(*command: str) -> tuple[bool, str]:
+    """Whether a command succeeds, and what it says."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=LONGEST_ANSWER_S
         )
-    except (OSError, subprocess.TimeoutExpired):  # a driver that hangs
-        return []
-    return done.stdout.splitlines() if done.returncode == 0 else []
+    except (OSError, subprocess.TimeoutExpired) as error:  # a driver may hang
+        return False, type(error).__name__
+    return done.returncode == 0, done.stdout + done.stderr
 
 
 def _gpus_in(line: str) -> list[Gpu]:
@@ -74,14 +76,8 @@ def why_none() -> str:
         return "there is no CUDA GPU"
     if "CUDA_VISIBLE_DEVICES" in os.environ:
         return "CUDA_VISIBLE_DEVICES shows no GPU"
-    try:
-        done = subprocess.run(
-            [tool], capture_output=True, text=True, check=False, timeout=LONGEST_ANSWER_S
-        )
-        said = (done.stdout + done.stderr).strip().partition("\n")[0]
-    except (OSError, subprocess.TimeoutExpired) as error:
-        said = type(error).__name__
-    return f"nvidia-smi lists no GPU ({said[:200]})"
+    first_line = _ask(tool)[1].strip().partition("\n")[0]
+    return f"nvidia-smi lists no GPU ({first_line[:200]})"
 
 
 def problem_with_gpu() -> str | None:
