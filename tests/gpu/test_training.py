@@ -41,7 +41,7 @@ def test_no_recipe_needs_what_cannot_be_repeated(name, settings, tiny_folds):
         choose_kernels(deterministic=False)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 @pytest.mark.parametrize(
     "devices", [("cuda", "cuda"), ("cuda", "cpu"), ("cpu", "cuda")], ids="-then-".join
 )
@@ -66,7 +66,7 @@ def test_a_training_continues_on_another_device_and_in_another_memory_format(
     assert "continues in epoch 1" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_a_step_is_recorded_once_and_reads_its_learning_rate(
     optimizer, settings, tiny_folds, monkeypatch
 ):

@@ -160,7 +160,7 @@ class Train(Section):
     folds: list[int | Literal["all"]] = Field([0], description="what run.sh trains")
     epochs: Count = 200
     batch: Count = 8
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
     lr: Annotated[float, Field(gt=0)] = 0.02
     warmup_epochs: NotNegative = 0
     momentum: Share = 0.9

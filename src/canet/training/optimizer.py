@@ -3,6 +3,7 @@
 import math
 
 import torch
+from timm.optim import Muon
 from torch import nn
 
 from canet.core.recipe import Train
@@ -12,18 +13,25 @@ HOW = ("fused", "foreach", "capturable", "lr")
 
 
 def build_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum as in the paper's source, or AdamW.
+    """SGD with Nesterov momentum as in the paper's source, AdamW, or Muon.
+
+    Muon makes the step of every weight matrix orthogonal, kernels flattened to matrices; vectors and
+    the last layers, which have one row, get AdamW's (Jordan, "Muon", 2024; scaled as in Liu et al.,
+    "Muon is scalable for LLM training", 2025, so that AdamW's learning rates suit it).
 
     On a GPU the learning rate is a tensor there, so that a CUDA graph of a step can read it.
     """
     device = next(model.parameters()).device
     fused = device.type == "cuda"
-    common = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": fused}
+    common = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    weights = model.parameters()
     if settings.optimizer == "adamw":
-        optimizer = torch.optim.AdamW(model.parameters(), capturable=fused, **common)
+        optimizer = torch.optim.AdamW(weights, capturable=fused, fused=fused, **common)
+    elif settings.optimizer == "muon":
+        optimizer = Muon(weights, momentum=settings.momentum, capturable=fused, **common)
     else:
         momentum = {"momentum": settings.momentum, "nesterov": settings.momentum > 0}
-        optimizer = torch.optim.SGD(model.parameters(), **momentum, **common)
+        optimizer = torch.optim.SGD(weights, fused=fused, **momentum, **common)
     if fused:
         for group in optimizer.param_groups:
             group["lr"] = torch.tensor(settings.lr, device=device)

@@ -1,0 +1,30 @@
+"""What a step of an optimizer does to the weights."""
+
+import pytest
+import torch
+from torch import nn
+
+from canet.core.recipe import Train
+from canet.training.optimizer import build_optimizer
+
+
+def step_of(optimizer: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """What the first step takes from a weight, over its learning rate."""
+    layer = nn.Module()
+    layer.weight = nn.Parameter(torch.zeros(shape))
+    made = build_optimizer(layer, Train(optimizer=optimizer, lr=0.01, weight_decay=0))
+    layer.weight.grad = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    made.step()
+    return -layer.weight.detach() / 0.01
+
+
+def test_muons_step_is_orthogonal_and_as_large_as_adamws():
+    taken = step_of("muon", (8, 4, 3, 3)).reshape(8, 36)
+    lengths = torch.linalg.svdvals(taken)
+    assert lengths.max() / lengths.min() < 1.5  # the gradient's: 2.5
+    assert taken.square().mean().sqrt() == pytest.approx(0.2, rel=0.15)
+
+
+@pytest.mark.parametrize("shape", [(8,), (1, 8, 1, 1)], ids=["a bias", "the last layer"])
+def test_what_is_no_matrix_gets_adamws_step(shape):
+    torch.testing.assert_close(step_of("muon", shape), step_of("adamw", shape))
