@@ -6,7 +6,8 @@ from canet.data import demo
 from canet.geometry.candidates import plain_skeleton
 from canet.geometry.masks import any_mask, closed_mask
 from canet.postprocess.connect import label_pieces
-from canet.postprocess.rescale import enlarge, graph_of, shrink, smoothed, split_pieces, topology
+from canet.geometry.pixel_graph import graph_of_pixels
+from canet.postprocess.rescale import enlarge, shrink, smoothed, split_pieces, topology
 from canet.selection import forest
 
 
@@ -58,7 +59,7 @@ def test_lines_keep_their_ends_and_lose_their_stairs():
     stairs = np.zeros((9, 30), bool)
     for x in range(2, 27):
         stairs[2 + x // 5, x] = True
-    graph = graph_of(stairs)
+    graph = graph_of_pixels(stairs)
     assert len(graph) == 25 and len(graph.edges) == 24 and (graph.degree == 1).sum() == 2
     xy = smoothed(graph)
     ends = graph.degree == 1

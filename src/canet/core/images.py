@@ -37,7 +37,7 @@ def decode_grey(content: bytes) -> np.ndarray:
     _check_size(content)
     try:
         _open(content).verify()  # checksums, which loading does not look at
-        grey, alpha = _grey_and_alpha(_open(content))
+        grey, alpha = grey_and_alpha(_open(content))
     except UnidentifiedImageError:
         raise Unreadable("damaged PNG (its header); copy or export it again") from None
     except Exception as error:  # Pillow raises whatever the bytes provoke
@@ -64,7 +64,7 @@ def _check_size(content: bytes) -> None:
         )
 
 
-def _grey_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+def grey_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """Brightness, (H, W) uint8 or uint16, and opacity, (H, W) uint8 or None."""
     if image.mode in SIXTEEN_BITS:
         grey = np.asarray(image).astype(np.uint16)
@@ -81,10 +81,25 @@ def _normalised(grey: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     if grey.dtype == np.uint16:  # levels up to 255 are 8-bit ones that something stored in 16
         grey = (grey if grey.max() <= 255 else np.rint(grey / 257)).astype(np.uint8)
     if alpha is not None:
-        seen = np.rint(grey * (alpha / 255)).astype(np.uint8)
-        is_silhouette = not seen.any() and alpha.min() < alpha.max()
-        grey = alpha if is_silhouette else seen
+        grey, _ = silhouette(grey, alpha)
     return grey * np.uint8(255) if grey.max() == 1 else grey
+
+
+def silhouette(grey: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Grey with what is clear as background, and what is not clear.
+
+    A black silhouette on a clear ground, as icons are drawn, is the opacity itself.
+
+    Args:
+        grey: (H, W) uint8.
+        alpha: (H, W) uint8, 255 opaque.
+
+    Returns:
+        (H, W) uint8 and bool.
+    """
+    seen = np.rint(grey * (alpha / 255)).astype(np.uint8)
+    is_silhouette = not seen.any() and alpha.min() < alpha.max()
+    return alpha if is_silhouette else seen, alpha > 0
 
 
 def encode_png(image: np.ndarray) -> bytes:

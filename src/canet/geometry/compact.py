@@ -70,4 +70,5 @@ def compact_skeleton(
         edges=np.concatenate([tree, loops]).astype(np.int64),
         arc=nodes[:, 3].copy(),
         chord=nodes[:, 4].copy(),
+        inscribed=nodes[:, 6].copy(),
     )

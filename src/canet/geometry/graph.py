@@ -1,10 +1,12 @@
 """Skeletons as graphs: positions, radii, branches, and how they are drawn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
 import numpy as np
+
+from canet.geometry.outline import compiled
 
 
 @dataclass(frozen=True)
@@ -24,18 +26,57 @@ class Branch:
     is_spur: bool
 
 
+@compiled
+def _trace_paths(begin, edge_at, other_at, degree):
+    """Every edge in one path from an end or junction to the next; rings after them.
+
+    Returns where each path's edges begin (and the end of the last), all nodes of each path, one
+    more than its edges, and all edges.
+    """
+    count = len(edge_at) // 2
+    ends = np.empty(count + 1, np.int64)
+    nodes = np.empty(2 * count, np.int64)
+    edges = np.empty(count, np.int64)
+    used = np.zeros(count, np.bool_)
+    paths = n = m = 0
+    ends[0] = 0
+    for rings in (False, True):
+        for start in range(len(degree)):
+            if (degree[start] == 2) != rings:
+                continue
+            for k in range(begin[start], begin[start + 1]):
+                if used[edge_at[k]]:
+                    continue
+                nodes[n], n = start, n + 1
+                here, via = start, k
+                while via >= 0:
+                    used[edge_at[via]] = True
+                    edges[m], m = edge_at[via], m + 1
+                    here, via = other_at[via], -1
+                    nodes[n], n = here, n + 1
+                    if degree[here] == 2 and here != start:
+                        for j in range(begin[here], begin[here + 1]):
+                            if via < 0 and not used[edge_at[j]]:
+                                via = j
+                paths += 1
+                ends[paths] = m
+    return ends[: paths + 1], nodes[:n], edges[:m]
+
+
 @dataclass(frozen=True)
 class SkeletonGraph:
     """Nodes with sub-pixel positions and radii, joined by straight edges.
 
     Attributes:
         xy: (N, 2) float64, px; the image's corner is (0, 0), a pixel's centre is at a half.
-        radius: (N,) float64, px: of the circle around each node.
+        radius: (N,) float64, px: of the circle that redraws the shape around each node: larger
+            than the inscribed one, by the tolerance at most, where a piece of outline was erased.
         edges: (M, 2) int64, pairs of nodes.
         arc: (N,) float64, px: length of the outline that lies beyond the node, seen from where the
             skeleton starts; inf in a ring, 0 at the start.
         chord: (N,) float64, px: distance between the two ends of that piece. `arc - chord` is
             the node's salience: how much outline is lost if the skeleton ends before it.
+        inscribed: (N,) float64, px: radius of the largest circle within the shape.
     """
 
     xy: np.ndarray
@@ -43,11 +84,12 @@ class SkeletonGraph:
     edges: np.ndarray
     arc: np.ndarray
     chord: np.ndarray
+    inscribed: np.ndarray
 
     @classmethod
     def empty(cls) -> "SkeletonGraph":
         none = np.empty(0)
-        return cls(np.empty((0, 2)), none, np.empty((0, 2), np.int64), none, none)
+        return cls(np.empty((0, 2)), none, np.empty((0, 2), np.int64), none, none, none)
 
     @classmethod
     def union(cls, graphs: list["SkeletonGraph"]) -> "SkeletonGraph":
@@ -60,6 +102,7 @@ class SkeletonGraph:
             np.concatenate([g.edges + k for g, k in zip(graphs, before)]),
             np.concatenate([g.arc for g in graphs]),
             np.concatenate([g.chord for g in graphs]),
+            np.concatenate([g.inscribed for g in graphs]),
         )
 
     def __len__(self) -> int:
@@ -83,29 +126,22 @@ class SkeletonGraph:
     @cached_property
     def branches(self) -> list[Branch]:
         """Every edge in exactly one branch; rings without a junction are branches too."""
-        at: list[list[tuple[int, int]]] = [[] for _ in range(len(self))]
-        for k, (a, b) in enumerate(self.edges.tolist()):
-            at[a].append((k, b))
-            at[b].append((k, a))
-        used = np.zeros(len(self.edges), bool)
+        ends, nodes, edges = _trace_paths(*self._adjacency, self.degree)
         found = []
-        for node in [*np.flatnonzero(self.degree != 2), *np.flatnonzero(self.degree == 2)]:
-            for edge, other in at[node]:
-                if used[edge]:
-                    continue
-                nodes, edges = [int(node), other], [edge]
-                used[edge] = True
-                while self.degree[nodes[-1]] == 2 and nodes[-1] != node:
-                    step = [(k, b) for k, b in at[nodes[-1]] if not used[k]]
-                    if not step:
-                        break
-                    used[step[0][0]] = True
-                    edges.append(step[0][0])
-                    nodes.append(step[0][1])
-                ends = (self.degree[nodes[0]] == 1) + (self.degree[nodes[-1]] == 1)
-                length = float(self.edge_length[edges].sum())
-                found.append(Branch(np.array(nodes), np.array(edges), length, ends == 1))
+        for k, (first, end) in enumerate(zip(ends[:-1].tolist(), ends[1:].tolist())):
+            path, own = nodes[first + k : end + k + 1], edges[first:end]
+            free = (self.degree[path[0]] == 1) + (self.degree[path[-1]] == 1)
+            length = float(self.edge_length[own].sum())
+            found.append(Branch(path, own, length, bool(free == 1)))
         return found
+
+    @property
+    def _adjacency(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where each node's part of the other two begins; its edges in their order, their ends."""
+        ends = self.edges.ravel()
+        order = np.argsort(ends, kind="stable")
+        begin = np.concatenate([[0], np.cumsum(self.degree)])
+        return begin, order // 2, self.edges[:, ::-1].ravel()[order]
 
     def without(self, edges: np.ndarray) -> "SkeletonGraph":
         """The graph without some edges and without the nodes that lose their last edge.
@@ -126,7 +162,12 @@ class SkeletonGraph:
             place[self.edges[keep]],
             self.arc[stays],
             self.chord[stays],
+            self.inscribed[stays],
         )
+
+    def moved(self, by: tuple[float, float] | float) -> "SkeletonGraph":
+        """The graph with all positions shifted by (x, y), px."""
+        return replace(self, xy=self.xy + by)
 
     def draw(self, size: tuple[int, int]) -> np.ndarray:
         """The skeleton as pixels, lines one pixel wide.
@@ -137,15 +178,97 @@ class SkeletonGraph:
         Returns:
             (H, W) bool. A node without edges is drawn as a pixel.
         """
-        picture = np.zeros(size, np.uint8)
+        return self._drawn(np.zeros(size, np.uint8), np.ones(len(self.edges), np.uint8)) > 0
+
+    def _drawn(self, picture: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """`picture` with each edge in its value, (M,); nodes without edges as 1."""
         if not len(self):
-            return picture > 0
+            return picture
         # truncated to pixels, as the labels are drawn
-        at = np.clip(self.xy.astype(np.int64), 0, (size[1] - 1, size[0] - 1)).astype(np.int32)
+        limit = (picture.shape[1] - 1, picture.shape[0] - 1)
+        at = np.clip(self.xy.astype(np.int64), 0, limit).astype(np.int32)
         lines = at[self.edges]  # (M, 2, 2)
         is_long = np.abs(lines[:, 0] - lines[:, 1]).max(1) > 1  # other lines are their two ends
-        for x, y in (at[self.degree == 0].T, lines[~is_long].reshape(-1, 2).T):
-            picture[y, x] = 1
-        for a, b in lines[is_long].tolist():
-            cv2.line(picture, a, b, 1, 1)
-        return picture > 0
+        x, y = at[self.degree == 0].T
+        picture[y, x] = 1
+        for end in range(2):
+            x, y = lines[~is_long, end].T
+            picture[y, x] = values[~is_long]
+        for (a, b), value in zip(lines[is_long].tolist(), values[is_long].tolist()):
+            cv2.line(picture, a, b, value, 1)
+        return picture
+
+    def at_pixels(self, skeleton: np.ndarray) -> "Samples":
+        """What the graph knows in the pixels of a skeleton that was drawn from it.
+
+        Along an edge the point nearest to the pixel's centre is taken, and the circle there touches
+        the same points of the outline as those at the edge's two ends. Ends and junctions are taken
+        as they are, in the nearest pixel where their own is not in the skeleton.
+
+        Args:
+            skeleton: (H, W) bool, the drawing with pixels less or more.
+        """
+        rows, columns = np.nonzero(skeleton)
+        numbers = np.arange(1, len(self.edges) + 1, dtype=np.int32)
+        edge = self._drawn(np.zeros(skeleton.shape, np.int32), numbers)[rows, columns] - 1
+        at = np.flatnonzero(edge >= 0)
+        xy = np.stack([columns, rows], axis=1) + 0.5
+        values = np.full((4, len(rows)), np.nan)  # radius, arc, chord, inscribed
+        if len(self.edges):
+            a, b = self.edges[edge[at]].T
+            along = self.xy[b] - self.xy[a]
+            squared = (along**2).sum(1)
+            share = ((xy[at] - self.xy[a]) * along).sum(1) / np.maximum(squared, 1e-12)
+            share = np.clip(share, 0, 1)
+            xy[at] = self.xy[a] + share[:, None] * along
+            nearer = np.where(share < 0.5, a, b)  # arcs are infinite in rings
+            squares = (1 - share) * self.inscribed[a] ** 2 + share * self.inscribed[b] ** 2
+            squares -= share * (1 - share) * squared
+            inscribed = np.sqrt(np.maximum(squares, 0))
+            values[:, at] = [inscribed, self.arc[nearer], self.chord[nearer], inscribed]
+        nodes, pixels = self._nearest(skeleton, (rows, columns))
+        special = self.degree[nodes] != 2
+        for is_end in (False, True):  # ends last, since a junction has other nodes beside it
+            some = special & ((self.degree[nodes] < 2) == is_end)
+            of, into = nodes[some], pixels[some]
+            xy[into] = self.xy[of]
+            values[:, into] = [self.radius[of], self.arc[of], self.chord[of], self.inscribed[of]]
+        np.fmax.at(values[0], pixels, self.radius[nodes])  # no node's circle is lost
+        return Samples(xy, *values)
+
+    def _nearest(
+        self, skeleton: np.ndarray, pixels: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Nodes, and for each the number of the pixel nearest to its own, if one is near."""
+        number = np.full(np.add(skeleton.shape, 2 * NEAR_PX), -1, np.int32)
+        number[pixels[0] + NEAR_PX, pixels[1] + NEAR_PX] = np.arange(len(pixels[0]))
+        limit = (skeleton.shape[1] - 1, skeleton.shape[0] - 1)
+        columns, rows = np.clip(self.xy.astype(np.int64), 0, limit).T + NEAR_PX
+        found = number[rows, columns]
+        steps = range(-NEAR_PX, NEAR_PX + 1)
+        ways = sorted(((y, x) for y in steps for x in steps), key=lambda way: np.hypot(*way))
+        for down, right in ways[1:]:
+            left = np.flatnonzero(found < 0)
+            found[left] = number[rows[left] + down, columns[left] + right]
+        there = np.flatnonzero(found >= 0)
+        return there, found[there]
+
+
+NEAR_PX = 2  # how far from its own a node's pixel may lie
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A graph seen at pixels.
+
+    Attributes:
+        xy: (P, 2) float64, px: on the graph; the pixel's centre where the graph is not.
+        radius, arc, chord, inscribed: (P,) float64, px, as of the graph's nodes; nan where the
+            graph is not.
+    """
+
+    xy: np.ndarray
+    radius: np.ndarray
+    arc: np.ndarray
+    chord: np.ndarray
+    inscribed: np.ndarray

@@ -62,7 +62,7 @@ def salient_medial_axis(
     xy = diagram.vertices[used]
     nearest = np.full(len(diagram.vertices), np.inf)
     np.minimum.at(nearest, ridges[kept].ravel(), np.repeat(_distance(diagram, ridges, a)[kept], 2))
-    return SkeletonGraph(xy, nearest[used], edges, arcs, chords)
+    return SkeletonGraph(xy, nearest[used], edges, arcs, chords, nearest[used])
 
 
 def _distance(diagram: Voronoi, ridges: np.ndarray, a: np.ndarray) -> np.ndarray:

@@ -334,10 +334,10 @@ def _meeting(latest, earlier, open_q, is_open, head, p, q):
 
 @compiled
 def walk(points, following, chain, place, length, tolerance):  # noqa: C901 (one state)
-    """The skeleton's nodes (x, y, radius, arc, chord, parent) and the edges that close loops."""
+    """The skeleton's nodes (x, y, radius, arc, chord, parent, inscribed), edges that close loops."""
     n = len(points)
     most = 2 * n + 8
-    nodes = np.empty((most, 6))
+    nodes = np.empty((most, 7))
     loops = np.empty((most, 2), np.int64)
     following = following.copy()
     alive = np.ones(n, np.bool_)
@@ -392,6 +392,7 @@ def walk(points, following, chain, place, length, tolerance):  # noqa: C901 (one
                 arc = (place[back_q] - place[back_p]) % length[chain[back_p]]
         nodes[node, 0], nodes[node, 1], nodes[node, 2] = cx, cy, 0.5 * (radius + farthest)
         nodes[node, 3], nodes[node, 4], nodes[node, 5] = arc, chord, parent
+        nodes[node, 6] = radius
         on = -1
         while head < tail and on < 0:
             j = head

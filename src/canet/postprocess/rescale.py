@@ -4,11 +4,14 @@ Tolerances and receptive fields are in pixels. On a shape of ten times the size 
 outline grows a branch, and attention between all pixels takes ten thousand times as long.
 """
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
 from canet.geometry.graph import SkeletonGraph
 from canet.geometry.masks import closed_mask, fill_holes
+from canet.geometry.pixel_graph import graph_of_pixels
 from canet.postprocess.connect import join_pieces, label_pieces
 from canet.postprocess.skeleton import drop_islands
 from canet.postprocess.spurs import thin_fully
@@ -16,7 +19,6 @@ from canet.postprocess.spurs import thin_fully
 LEAST_PX = 4  # of the small shape: smaller pieces and holes are dust
 LOST_PX = 2  # of the small shape: how far from it may lie what the large one has
 SMOOTHINGS = 4  # of each line between its ends; takes the stairs of the small drawing
-STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))  # (down, right)
 
 
 def shrink(shape: np.ndarray, longest_px: int) -> np.ndarray:
@@ -73,34 +75,6 @@ def topology(mask: np.ndarray) -> tuple[int, int]:
     return label_pieces(mask)[0], cv2.connectedComponents(outside, connectivity=4)[0] - 2
 
 
-def graph_of(skeleton: np.ndarray) -> SkeletonGraph:
-    """The pixels of a skeleton as nodes at their centres, neighbours joined.
-
-    Diagonal neighbours are not joined where a pixel beside both is there.
-
-    Args:
-        skeleton: (H, W) bool, thin.
-    """
-    rows, columns = np.nonzero(skeleton)
-    number = np.full(skeleton.shape, -1)
-    number[rows, columns] = np.arange(len(rows))
-    padded = np.pad(number, 1, constant_values=-1)
-
-    def beside(down: int, right: int) -> np.ndarray:
-        return padded[rows + 1 + down, columns + 1 + right]
-
-    edges = []
-    for down, right in STEPS:
-        there = beside(down, right)
-        joined = there >= 0
-        if down and right:
-            joined &= (beside(down, 0) < 0) & (beside(0, right) < 0)
-        edges.append(np.stack([np.flatnonzero(joined), there[joined]], axis=1))
-    unknown = np.zeros(len(rows))
-    xy = np.stack([columns, rows], axis=1) + 0.5
-    return SkeletonGraph(xy, unknown, np.concatenate(edges), unknown, unknown)
-
-
 def smoothed(graph: SkeletonGraph, times: int = SMOOTHINGS) -> np.ndarray:
     """Positions with every node between two others drawn towards their middle, (N, 2) float64."""
     xy, between = graph.xy.copy(), graph.degree == 2
@@ -126,10 +100,10 @@ def enlarge(skeleton: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """
     if skeleton.shape == shape.shape:
         return skeleton
-    graph = graph_of(thin_fully(skeleton))
+    graph = graph_of_pixels(thin_fully(skeleton))
     scale = np.array(shape.shape[::-1]) / skeleton.shape[::-1]
     xy = smoothed(graph) * scale
-    drawn = SkeletonGraph(xy, graph.radius, graph.edges, graph.arc, graph.chord).draw(shape.shape)
+    drawn = replace(graph, xy=xy).draw(shape.shape)
     region = closed_mask(shape)
     kept = drawn & region
     if label_pieces(kept)[0] > label_pieces(drawn)[0]:  # a line has left the shape and come back

@@ -1,0 +1,180 @@
+"""A skeleton as files: PNG, overlay, SVG, tables, GraphML, GeoJSON, SWC."""
+
+import json
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+import cv2
+import networkx as nx
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order
+
+from canet.core.files import write_text, write_with
+from canet.core.images import encode_png, write_png
+from canet.geometry.outline import piece_outlines
+from canet.skeletons.skeleton import Skeleton
+
+GROUND, INSIDE = (255, 255, 255), (205, 208, 212)
+COLOURS = (
+    (213, 94, 0),
+    (0, 114, 178),
+    (0, 158, 115),
+    (204, 121, 167),
+    (230, 159, 0),
+    (86, 180, 233),
+)
+END, JUNCTION = (20, 20, 20), (200, 20, 30)
+OVERLAY_PX = 1024  # that small images are enlarged to, about
+SHIFT = 6  # bits behind the point of a position that OpenCV draws
+
+
+def write_png_file(skeleton: Skeleton, folder: Path) -> None:
+    """`skeleton.png`: (H, W), 255 on the skeleton."""
+    write_png(folder / "skeleton.png", skeleton.pixels * np.uint8(255))
+
+
+def write_overlay(skeleton: Skeleton, folder: Path) -> None:
+    """`overlay.png`: branches in colours over the mask, ends and junctions as dots; enlarged."""
+    inside = skeleton.mask.inside
+    scale = max(1, min(16, OVERLAY_PX // max(inside.shape)))
+    picture = np.where(inside[..., None], np.uint8(INSIDE), np.uint8(GROUND))
+    picture = np.ascontiguousarray(picture.repeat(scale, 0).repeat(scale, 1))
+    at = np.round((skeleton.graph.xy * scale - 0.5) * 2**SHIFT).astype(np.int32)
+    width = max(1, round(scale / 2))
+    for k, branch in enumerate(skeleton.graph.branches):
+        colour = COLOURS[k % len(COLOURS)]
+        line = at[branch.nodes].reshape(-1, 1, 2)
+        cv2.polylines(picture, [line], False, colour, width, cv2.LINE_AA, SHIFT)
+    for node in skeleton.special:
+        colour = JUNCTION if skeleton.graph.degree[node] > 2 else END
+        radius = width * 2**SHIFT
+        cv2.circle(picture, at[node].tolist(), radius, colour, -1, cv2.LINE_AA, SHIFT)
+    write_with(folder / "overlay.png", lambda path: path.write_bytes(encode_png(picture)))
+
+
+def write_svg(skeleton: Skeleton, folder: Path) -> None:
+    """`skeleton.svg`: the mask's outline and a path for each branch, in px of the image."""
+    height, width = skeleton.pixels.shape
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}">',
+        f'<path id="mask" fill="#cdd0d4" fill-rule="evenodd" d="{_outline_path(skeleton)}"/>',
+        '<g id="skeleton" fill="none" stroke-linejoin="round" stroke-linecap="round" '
+        'vector-effect="non-scaling-stroke">',
+    ]
+    for k, branch in enumerate(skeleton.graph.branches):
+        colour = "#{:02x}{:02x}{:02x}".format(*COLOURS[k % len(COLOURS)])
+        mean = skeleton.branches["mean-radius"].iat[k]
+        said = f"branch {k}, length {skeleton.branches['branch-distance'].iat[k]:.2f}, "
+        said += f"mean radius {mean:.2f} {skeleton.options.unit}"
+        way = _path(skeleton.graph.xy[branch.nodes])
+        lines.append(f'<path stroke="{colour}" d="{way}"><title>{escape(said)}</title></path>')
+    lines.append("</g>")
+    lines.append('<g id="nodes">')
+    for node in skeleton.special:
+        x, y = skeleton.graph.xy[node]
+        kind = "#c8141e" if skeleton.graph.degree[node] > 2 else "#141414"
+        lines.append(f'<circle cx="{x:.2f}" cy="{y:.2f}" r="1" fill="{kind}"/>')
+    write_text(folder / "skeleton.svg", "\n".join([*lines, "</g>", "</svg>", ""]))
+
+
+def _path(xy: np.ndarray) -> str:
+    return "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in xy.tolist())
+
+
+def _outline_path(skeleton: Skeleton) -> str:
+    """All outlines of the mask, straight runs as one line."""
+    ways = []
+    for outline in piece_outlines(skeleton.mask.inside):
+        for chain in range(len(outline.length)):
+            own = np.flatnonzero(outline.chain == chain)
+            points = outline.points[own[np.argsort(outline.place[own])]].astype(int)
+            step = np.roll(points, -1, 0) - points
+            corner = (step != np.roll(step, 1, 0)).any(1)
+            ways.append("M" + "L".join(f"{x} {y}" for x, y in points[corner].tolist()) + "Z")
+    return "".join(ways)
+
+
+def write_csv(skeleton: Skeleton, folder: Path) -> None:
+    """`branches.csv` and `nodes.csv`, see `Skeleton.branches` and `Skeleton.nodes`."""
+    for name in ("branches", "nodes"):
+        table: pd.DataFrame = getattr(skeleton, name)
+        write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
+
+
+def write_graphml(skeleton: Skeleton, folder: Path) -> None:
+    """`skeleton.graphml`: `Skeleton.to_networkx`; `points` and `radii` as JSON."""
+    graph = skeleton.to_networkx()
+    for _, _, facts in graph.edges(data=True):
+        for name in ("points", "radii"):
+            facts[name] = json.dumps(facts[name].round(3).tolist())
+    write_with(folder / "skeleton.graphml", lambda path: nx.write_graphml(graph, path))
+
+
+def write_geojson(skeleton: Skeleton, folder: Path) -> None:
+    """`skeleton.geojson`: a LineString for each branch, a Point for each single pixel.
+
+    x to the right and y downwards, from the image's corner, in `options.unit`; not on the earth.
+    """
+    size, features = skeleton.options.spacing, []
+    table = skeleton.branches.drop(columns=[c for c in skeleton.branches if "coord" in c])
+    for branch, row in zip(skeleton.graph.branches, table.to_dict("records")):
+        radius = (skeleton.graph.inscribed[branch.nodes] * size).round(4).tolist()
+        covering = (skeleton.graph.radius[branch.nodes] * size).round(4).tolist()
+        row = {k: None if v == np.inf else v for k, v in row.items()}
+        way = (skeleton.graph.xy[branch.nodes] * size).round(4).tolist()
+        features.append(
+            _feature("LineString", way, row | {"radius": radius, "covering_radius": covering})
+        )
+    for node in np.flatnonzero(skeleton.graph.degree == 0):
+        place = (skeleton.graph.xy[node] * size).round(4).tolist()
+        radius = float(skeleton.graph.inscribed[node] * size)
+        facts = {"radius": round(radius, 4), "label": skeleton.label[node].item()}
+        features.append(_feature("Point", place, facts))
+    content = {"type": "FeatureCollection", "features": features}
+    write_text(folder / "skeleton.geojson", json.dumps(content) + "\n")
+
+
+def _feature(kind: str, coordinates: list, properties: dict) -> dict:
+    geometry = {"type": kind, "coordinates": coordinates}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def write_swc(skeleton: Skeleton, folder: Path) -> None:
+    """`skeleton.swc`: every node with its radius and its parent; rings are cut, as SWC has none."""
+    graph, size = skeleton.graph, skeleton.options.spacing
+    a, b = graph.edges.T
+    links = coo_array((np.ones(len(a), bool), (a, b)), shape=(len(graph),) * 2).tocsr()
+    order, parent = [], np.full(len(graph), -1)
+    _, roots = np.unique(skeleton.component, return_index=True)
+    ends = np.flatnonzero(graph.degree == 1)
+    roots[skeleton.component[ends]] = ends  # an end, where there is one
+    for root in roots:
+        found, before = breadth_first_order(links, root, directed=False)
+        order.append(found)
+        parent[found] = before[found]
+    order = np.concatenate(order) if order else np.empty(0, int)
+    number = np.empty(len(graph), int)
+    number[order] = np.arange(1, len(order) + 1)
+    cut = len(graph.edges) - (len(graph) - len(roots))
+    unit = skeleton.options.unit
+    lines = [f"# x y z radius in {unit}; {cut} rings are cut", "# id type x y z radius parent"]
+    for node in order.tolist():
+        x, y = graph.xy[node] * size
+        up = number[parent[node]] if parent[node] >= 0 else -1
+        lines.append(f"{number[node]} 0 {x:.4f} {y:.4f} 0 {graph.inscribed[node] * size:.4f} {up}")
+    write_text(folder / "skeleton.swc", "\n".join(lines) + "\n")
+
+
+FORMATS: dict[str, Callable[[Skeleton, Path], None]] = {
+    "png": write_png_file,
+    "overlay": write_overlay,
+    "svg": write_svg,
+    "csv": write_csv,
+    "graphml": write_graphml,
+    "geojson": write_geojson,
+    "swc": write_swc,
+}

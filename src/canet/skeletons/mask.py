@@ -1,0 +1,176 @@
+"""What is inside an image: binary, grey, probabilities, labels, transparent, black on white."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from canet.core.console import UserError
+from canet.data.checks import looks_inverted
+from canet.geometry.masks import fill_holes
+from canet.postprocess.connect import label_pieces
+from canet.skeletons.options import Options
+
+MOST_LABELS = 100_000
+RANGES = {"uint8": 255, "uint16": 65535, "uint32": 2**32 - 1}  # of grey levels
+
+
+@dataclass
+class Mask:
+    """Objects of an image, and what was done to find them.
+
+    Attributes:
+        objects: (H, W) int32: 0 outside, a number from 1 for each label; 1 all over without labels.
+        values: of the labels, by number less 1; [1] without.
+        threshold: what lies above is inside; None where nothing was to be decided.
+        counts: what the switches took away or added, in px² or pieces.
+        warnings: in words.
+    """
+
+    objects: np.ndarray
+    values: np.ndarray
+    threshold: float | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def inside(self) -> np.ndarray:
+        """(H, W) bool."""
+        return self.objects > 0
+
+    def boxes(self) -> Iterator[tuple[int, tuple[slice, slice]]]:
+        """Each label's number and the box, rows and columns, that it fills."""
+        for number, box in enumerate(ndimage.find_objects(self.objects), start=1):
+            if box is not None:
+                yield number, box
+
+
+def find_mask(image: np.ndarray, opaque: np.ndarray | None, options: Options) -> Mask:
+    """Decide what is inside.
+
+    Args:
+        image: (H, W) of any number or bool.
+        opaque: (H, W) bool, False is outside whatever the image says; None: all.
+        options: threshold, labels, invert, close, fill_holes, min_area.
+
+    Raises:
+        UserError: the image has no values, more labels than `MOST_LABELS`, or labels that are no
+            whole numbers.
+    """
+    if image.ndim != 2 or not image.size:
+        raise UserError(f"is an array of shape {image.shape}; expected (height, width)")
+    image, warnings = _finite(image)
+    mask = _labelled(image) if options.labels else _thresholded(image, options)
+    mask.warnings[:0] = warnings
+    if options.invert:
+        mask.objects = 1 - mask.objects
+    if opaque is not None:
+        mask.objects[~opaque] = 0
+    if not options.labels and not options.invert and looks_inverted(mask.inside):
+        mask.warnings.append("looks black on white: nearly all of the border is inside (--invert)")
+    _close(mask, options.close)
+    _fill(mask, options.fill_holes)
+    _drop_small(mask, options.min_area)
+    return mask
+
+
+def _finite(image: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    if image.dtype.kind == "f" and (missing := ~np.isfinite(image)).any():
+        return np.where(missing, 0, image), [f"{missing.sum():,} pixels are no numbers: outside"]
+    if image.dtype.kind not in "biuf":
+        raise UserError(f"is an array of {image.dtype}; expected numbers")
+    return image, []
+
+
+def _labelled(image: np.ndarray) -> Mask:
+    if image.dtype.kind == "f" and (image != np.rint(image)).any():
+        raise UserError("its labels are no whole numbers; save them as integers")
+    values, numbers = np.unique(image, return_inverse=True)
+    if len(values) > MOST_LABELS:
+        raise UserError(f"has {len(values):,} labels; expected at most {MOST_LABELS:,}")
+    is_object = values > 0
+    number_of = np.where(is_object, np.cumsum(is_object), 0).astype(np.int32)
+    mask = Mask(number_of[numbers].reshape(image.shape), values[is_object])
+    if len(mask.values) > 256 and image.size < 1000 * len(mask.values):
+        mask.warnings.append(f"{len(mask.values):,} labels: is it a grey image?")
+    return mask
+
+
+def _thresholded(image: np.ndarray, options: Options) -> Mask:
+    low, high = image.min(), image.max()
+    levels = 2 if image.dtype == bool else _count_levels(image)
+    if options.threshold is not None:
+        is_otsu = options.threshold == "otsu"
+        level = float(low) if is_otsu and low == high else options.threshold
+        level = float(threshold_otsu(image)) if is_otsu and low < high else float(level)
+        return Mask((image > level).astype(np.int32), np.array([1]), level)
+    if levels <= 2:  # binary; a single value is inside unless it is 0
+        level = 0.0 if low == high else float(low)
+        return Mask((image > level).astype(np.int32), np.array([1]))
+    half = _half(image)
+    if image.dtype.kind in "iu" and high <= half:
+        said = f"{levels:,} levels up to {high}: all above 0 are inside (--labels keeps them apart)"
+        return Mask((image > 0).astype(np.int32), np.array([1]), 0.0, warnings=[said])
+    said = f"{levels:,} grey levels: cut at {half:g} (--threshold otsu, or a value)"
+    return Mask((image > half).astype(np.int32), np.array([1]), half, warnings=[said])
+
+
+def _count_levels(image: np.ndarray) -> int:
+    return len(np.unique(image))
+
+
+def _half(image: np.ndarray) -> float:
+    """Half of the range that an image was stored in."""
+    high = float(image.max())
+    if image.dtype.kind == "f":
+        return next((top / 2 for top in (1.0, 255.0) if high <= top), high / 2)
+    if high <= 255:  # 8-bit levels, whatever they are stored in
+        return 127.5
+    return RANGES.get(image.dtype.name, 65535 if high <= 65535 else high) / 2
+
+
+def _close(mask: Mask, radius: int) -> None:
+    """Closing by a disk, whole image padded; pixels go to the nearest label."""
+    if not radius:
+        return
+    side = 2 * radius + 1
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    padded = np.pad(mask.inside.view(np.uint8), side)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disk)[side:-side, side:-side] > 0
+    mask.counts["closed-px"] = _add(mask, closed & ~mask.inside)
+
+
+def _fill(mask: Mask, most_px: int) -> None:
+    if most_px:
+        mask.counts["filled-px"] = _add(mask, fill_holes(mask.inside, most_px) & ~mask.inside)
+
+
+def _add(mask: Mask, added: np.ndarray) -> int:
+    """Let pixels be inside, those of the label that is nearest."""
+    if added.any():
+        outside = (~mask.inside).view(np.uint8)
+        _, nearest = cv2.distanceTransformWithLabels(
+            outside, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        number_at = np.zeros(nearest.max() + 1, np.int32)
+        number_at[nearest[mask.inside]] = mask.objects[mask.inside]
+        mask.objects[added] = number_at[nearest[added]]
+    return int(added.sum())
+
+
+def _drop_small(mask: Mask, least_px: int) -> None:
+    """Without 8-connected objects below an area; touching labels are judged each by itself."""
+    if not least_px:
+        return
+    dropped = 0
+    for number, box in mask.boxes():
+        own = mask.objects[box] == number
+        count, pieces = label_pieces(own)
+        small = np.bincount(pieces.ravel(), minlength=count + 1) < least_px
+        small[0] = False
+        mask.objects[box][small[pieces]] = 0
+        dropped += int(small.sum())
+    mask.counts["dropped-objects"] = dropped

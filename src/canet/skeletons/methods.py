@@ -1,0 +1,137 @@
+"""The line that a method draws in a mask."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from scipy import ndimage
+from skimage.morphology import medial_axis, skeletonize, thin
+
+from canet.geometry import SkeletonGraph, compact_skeleton
+from canet.geometry.distance import distance_map
+from canet.geometry.outline import Outline, piece_outlines
+from canet.geometry.thinning import thin_to
+from canet.skeletons.options import Options
+
+# (H, W) bool → (H, W) bool: scikit-image's, taken as they are
+SCIKIT_IMAGE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "skeletonize": skeletonize,
+    "lee": lambda mask: skeletonize(mask, method="lee") > 0,
+    "medial_axis": lambda mask: medial_axis(mask, rng=0),
+    "thin": thin,
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A skeleton's pixels, and the axis that they were drawn from, where a method knows one.
+
+    Attributes:
+        pixels: (H, W) bool, within the mask.
+        axis: with positions finer than a pixel.
+        tolerance_px: the largest of the mask's parts.
+    """
+
+    pixels: np.ndarray
+    axis: SkeletonGraph
+    tolerance_px: float = 0.0
+
+
+def draw_line(mask: np.ndarray, options: Options) -> Line:
+    """One object's line: (H, W) bool → the same.
+
+    By scikit-image's methods what they return. By ours one 8-connected piece in each of the mask's,
+    through all of its 4-connected parts, with a loop around each hole, and thin.
+    """
+    if options.method in SCIKIT_IMAGE:
+        return Line(SCIKIT_IMAGE[options.method](mask), SkeletonGraph.empty())
+    if options.reach_border:
+        margin = _margin(mask)
+        whole = _draw(np.pad(mask, margin, mode="edge"), options)
+        inner = slice(margin, -margin)
+        pixels, axis = whole.pixels[inner, inner], whole.axis.moved(-margin)
+        return Line(_within(mask, pixels, axis), axis, whole.tolerance_px)
+    return _draw(mask, options)
+
+
+def _draw(mask: np.ndarray, options: Options) -> Line:
+    if options.method == "canet":
+        from canet.skeletons.by_network import network_line  # torch takes seconds to import
+
+        return Line(_within(mask, network_line(mask)), SkeletonGraph.empty())
+    tolerances = _tolerances(mask, options)
+    outlines = piece_outlines(mask)
+    axis = SkeletonGraph.union([_axis(o, t) for o, t in zip(outlines, tolerances)])
+    largest = max(tolerances, default=0.0)
+    kept = axis.draw(mask.shape) | thin_lines(mask, largest)
+    return Line(_within(mask, kept, axis), axis, largest)
+
+
+def _axis(outline: Outline, tolerance_px: float) -> SkeletonGraph:
+    """A compact skeleton whose arcs are the shorter way round, wherever it was begun."""
+    graph = compact_skeleton(outline, tolerance_px)
+    rest = np.where(np.isinf(graph.arc), np.inf, outline.length.max() - graph.arc)
+    return replace(graph, arc=np.minimum(graph.arc, rest))
+
+
+def _within(mask: np.ndarray, kept: np.ndarray, axis: SkeletonGraph | None = None) -> np.ndarray:
+    """`thin_to` with something kept in each 4-connected part of the mask, and the axis' ends."""
+    distance = distance_map(mask)
+    parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)[1]
+    kept = kept & mask
+    has_some = np.bincount(parts[kept], minlength=parts.max() + 1) > 0
+    has_some[0] = True
+    for row, column in ndimage.maximum_position(distance, parts, np.flatnonzero(~has_some)):
+        kept[row, column] = True
+    ends = None
+    if axis is not None:
+        ends = np.zeros(mask.shape, bool)
+        columns, rows = axis.xy[axis.degree < 2].astype(int).T
+        there = (rows >= 0) & (columns >= 0) & (rows < mask.shape[0]) & (columns < mask.shape[1])
+        ends[rows[there], columns[there]] = True
+    return thin_to(mask, kept, distance=distance, ends=ends)
+
+
+def _tolerances(mask: np.ndarray, options: Options) -> list[float]:
+    """Of each 4-connected part, in the order of `piece_outlines`."""
+    count, parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
+    if "%" not in str(options.tolerance):
+        return [options.tolerance_of(0.0)] * (count - 1)
+    radius = ndimage.maximum(distance_map(mask), parts, range(1, count)) - 0.5
+    return [options.tolerance_of(2 * r) for r in radius]
+
+
+def thin_lines(mask: np.ndarray, tolerance_px: float) -> np.ndarray:
+    """Where a mask is one pixel wide, (H, W) bool, and that further than the tolerance.
+
+    Such a line is its own skeleton; a bump of the outline is as thin, but shorter.
+    """
+    inside = mask.view(np.uint8)
+    square = np.ones((2, 2), np.uint8)
+    wide = cv2.dilate(
+        cv2.erode(inside, square, anchor=(0, 0), borderValue=0),
+        square,
+        anchor=(1, 1),
+        borderValue=0,
+    )
+    narrow = mask & (wide == 0)
+    if not narrow.any():
+        return narrow
+    if not wide.any():
+        return narrow
+    away = cv2.distanceTransform(1 - wide, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    count, lines = cv2.connectedComponents(narrow.view(np.uint8), connectivity=8)
+    longest = np.zeros(count)
+    np.maximum.at(longest, lines[narrow], away[narrow])
+    return (longest > tolerance_px)[lines] & narrow
+
+
+def _margin(mask: np.ndarray) -> int:
+    """How far a mask must go on beyond the image for its lines to reach the border.
+
+    Half of the longest run along a side, since a line turns to the corners that far from its end.
+    """
+    sides = np.concatenate([np.pad(s, 1) for s in (mask[0], mask[-1], mask[:, 0], mask[:, -1])])
+    starts, ends = np.flatnonzero(np.diff(sides.astype(np.int8), prepend=0)).reshape(-1, 2).T
+    return int((ends - starts).max(initial=0)) // 2 + 4

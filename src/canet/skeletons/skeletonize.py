@@ -1,0 +1,149 @@
+"""From an image to a skeleton, its spurs pruned."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+
+from canet.geometry.distance import distance_map
+from canet.geometry.graph import Samples, SkeletonGraph
+from canet.geometry.pixel_graph import graph_of_pixels, merge_junctions
+from canet.geometry.thinning import thin_to
+from canet.skeletons.mask import find_mask
+from canet.skeletons.methods import Line, draw_line, thin_lines
+from canet.skeletons.options import Options
+from canet.skeletons.read import to_grey
+from canet.skeletons.skeleton import Skeleton
+
+
+MOVED_PX = 0.9  # by how much a circle may be larger than the tolerance allows
+
+
+def skeletonize(image: np.ndarray, **options: object) -> Skeleton:
+    """The skeleton of a mask.
+
+        >>> skeleton = canet.skeletonize(mask)
+        >>> skeleton.pixels, skeleton.branches, skeleton.to_networkx()
+        >>> canet.skeletonize(labels, labels=True, spacing=0.65, unit="um").branches
+
+    Args:
+        image: (H, W) bool or numbers, or (H, W, 3 or 4) uint8 RGB or RGBA.
+        options: the fields of `Options`, which says what they mean.
+
+    Returns:
+        its pixels and its graph. By the methods `compact` and `canet` no pixel lies outside the
+        mask; there is one 8-connected piece for each of the mask's and a loop for each of its holes;
+        every 4-connected part is covered; no pixel can be taken that is not a line's end; and by
+        `compact` the circles of the skeleton's radii redraw the mask up to the tolerance and a
+        pixel.
+
+    Raises:
+        UserError: an option is out of its range, or the image is no mask.
+    """
+    return skeleton_of(
+        *to_grey(np.asarray(image), options.get("labels", False)), Options(**options)
+    )
+
+
+def skeleton_of(grey: np.ndarray, opaque: np.ndarray | None, options: Options) -> Skeleton:
+    """`skeletonize` of what `read` gives: values and opacity, (H, W)."""
+    mask = find_mask(grey, opaque, options)
+    pixels = np.zeros(grey.shape, bool)
+    graphs, labels = [], []
+    pruned = [0, 0.0]
+    for number, box in mask.boxes():
+        if options.needs_image:
+            box = (slice(None), slice(None))
+        own = mask.objects[box] == number
+        line = draw_line(own, options)
+        drawn = _MeasuredLine(own, line, options)
+        if options.prunes:
+            drawn.prune()
+        top, left = box[0].start or 0, box[1].start or 0
+        pixels[box] |= drawn.pixels
+        graphs.append(drawn.graph.moved((left, top)))
+        labels.append(np.full(len(graphs[-1]), mask.values[number - 1]))
+        pruned = [a + b for a, b in zip(pruned, drawn.pruned)]
+    if options.prunes:
+        mask.counts |= {"pruned-branches": pruned[0], "pruned-length": pruned[1] * options.spacing}
+    label = np.concatenate(labels) if labels else np.empty(0, mask.values.dtype)
+    return Skeleton(mask, pixels, SkeletonGraph.union(graphs), label, options)
+
+
+class _MeasuredLine:
+    """A line with its graph, which shrinks as spurs are cut.
+
+    Args:
+        mask: (H, W) bool, one object.
+        line: within it.
+        options: what to prune.
+
+    Attributes:
+        pixels: (H, W) bool, what is left.
+        graph: of that.
+        pruned: how many branches are gone, and their length in px.
+    """
+
+    def __init__(self, mask: np.ndarray, line: Line, options: Options):
+        self.options, self.pixels = options, line.pixels
+        self.number = np.full(mask.shape, -1, np.int32)
+        self.number[line.pixels] = np.arange(np.count_nonzero(line.pixels))
+        self.samples = _measured(mask, line)
+        self.pruned = [0, 0.0]
+        self.graph, self.node_of = self._graph()
+
+    def _graph(self) -> tuple[SkeletonGraph, np.ndarray]:
+        """The graph, and the node of each of its pixels, row by row."""
+        found = graph_of_pixels(self.pixels)
+        at, known = self.number[self.pixels], self.samples
+        facts = {f.name: getattr(known, f.name)[at] for f in fields(known)}
+        return merge_junctions(SkeletonGraph(edges=found.edges, **facts))
+
+    def prune(self) -> None:
+        """Cut spurs, at each junction the shortest, and look at what remains anew."""
+        while spurs := self._spurs():
+            self.pruned[0] += len(spurs)
+            self.pruned[1] += sum(spur.length_px for spur in spurs)
+            gone = np.zeros(len(self.graph), bool)
+            for spur in spurs:
+                gone[spur.nodes] = True
+            gone &= self.graph.degree < 3
+            rest = self.pixels.copy()
+            rest[self.pixels] = ~gone[self.node_of]
+            self.pixels = thin_to(rest, rest)
+            self.graph, self.node_of = self._graph()
+
+    def _spurs(self) -> list:
+        """The shortest branch to cut at each junction."""
+        found = {}
+        for branch in self.graph.branches:
+            ends = self.graph.degree[branch.nodes[[0, -1]]]
+            if not branch.is_spur or ends.max() < 3:
+                continue
+            root = int(branch.nodes[0 if ends[0] > 1 else -1])
+            if self._is_short(branch, root):
+                best = found.get(root)
+                if best is None or branch.length_px < best.length_px:
+                    found[root] = branch
+        return list(found.values())
+
+    def _is_short(self, branch, root: int) -> bool:
+        asked, graph = self.options, self.graph
+        limit = max(asked.prune_length, asked.prune_radii * graph.inscribed[root])
+        if branch.length_px < limit:
+            return True
+        own = branch.nodes[branch.nodes != root]
+        return bool(asked.prune_salience) and graph.salience[own].max() < asked.prune_salience
+
+
+def _measured(mask: np.ndarray, line: Line) -> Samples:
+    """Positions and radii of a line's pixels: on the axis, or by the distance from the outside."""
+    samples, at = line.axis.at_pixels(line.pixels), np.nonzero(line.pixels)
+    # no point is further from the outline than its pixel's centre and the way from there
+    centre = np.stack(at[::-1], axis=1) + 0.5
+    limit = distance_map(mask)[at] - 0.5 + np.hypot(*(samples.xy - centre).T)
+    inscribed = np.fmin(samples.inscribed, limit)
+    off_axis = np.isnan(samples.radius) | thin_lines(mask, line.tolerance_px)[at]
+    # a circle may have come from a pixel beside
+    radius = np.fmin(samples.radius, inscribed + line.tolerance_px + MOVED_PX)
+    radius = np.where(off_axis, inscribed, radius)
+    return replace(samples, inscribed=inscribed, radius=radius)
