@@ -5,8 +5,8 @@ import pytest
 from canet.data import demo
 from canet.geometry.candidates import plain_skeleton
 from canet.geometry.masks import any_mask, closed_mask
-from canet.postprocess.connect import label_pieces
 from canet.geometry.pixel_graph import graph_of_pixels
+from canet.postprocess.connect import label_pieces
 from canet.postprocess.rescale import enlarge, shrink, smoothed, split_pieces, topology
 from canet.selection import forest
 

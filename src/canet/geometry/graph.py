@@ -27,7 +27,7 @@ class Branch:
 
 
 @compiled
-def _trace_paths(begin, edge_at, other_at, degree):
+def _trace_paths(begin, edge_at, other_at, degree):  # noqa: C901 (one state)
     """Every edge in one path from an end or junction to the next; rings after them.
 
     Returns where each path's edges begin (and the end of the last), all nodes of each path, one

@@ -334,7 +334,7 @@ def _meeting(latest, earlier, open_q, is_open, head, p, q):
 
 @compiled
 def walk(points, following, chain, place, length, tolerance):  # noqa: C901 (one state)
-    """The skeleton's nodes (x, y, radius, arc, chord, parent, inscribed), edges that close loops."""
+    """Nodes (x, y, radius, arc, chord, parent, inscribed) and the edges that close loops."""
     n = len(points)
     most = 2 * n + 8
     nodes = np.empty((most, 7))

@@ -127,7 +127,7 @@ def join_pieces(skeleton: np.ndarray, region: np.ndarray, cost: np.ndarray) -> n
         min_only=True,
         return_predecessors=True,
     )
-    territory = np.where(source >= 0, piece[source], 0)
+    territory = np.where(source >= 0, piece[np.maximum(source, 0)], 0)  # no source: negative
     meets = (territory[start] != territory[end]) & (territory[start] > 0)
     start, end, step = start[meets], end[meets], step[meets]
     cheapest_first = np.argsort(distance[start] + step + distance[end], kind="stable")

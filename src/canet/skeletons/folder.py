@@ -141,7 +141,7 @@ def _skeletonize_file(source: Source, out: Path, options: Options, formats: Sequ
             try:
                 skeleton = skeleton_of(page.grey, page.opaque, options)
             except UserError as error:
-                raise Unreadable(f"{str(error)}{place}") from None
+                raise Unreadable(f"{error!s}{place}") from None
             _write(skeleton, page, out / source.name, formats)
             warnings = skeleton.mask.warnings
             done.warnings += [f"{shown(source.path)}{place}: {w}" for w in warnings]

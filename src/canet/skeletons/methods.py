@@ -11,7 +11,7 @@ from skimage.morphology import medial_axis, skeletonize, thin
 from canet.geometry import SkeletonGraph, compact_skeleton
 from canet.geometry.distance import distance_map
 from canet.geometry.outline import Outline, piece_outlines
-from canet.geometry.thinning import thin_to
+from canet.geometry.thinning import thin_through
 from canet.skeletons.options import Options
 
 # (H, W) bool → (H, W) bool: scikit-image's, taken as they are
@@ -51,7 +51,7 @@ def draw_line(mask: np.ndarray, options: Options) -> Line:
         whole = _draw(np.pad(mask, margin, mode="edge"), options)
         inner = slice(margin, -margin)
         pixels, axis = whole.pixels[inner, inner], whole.axis.moved(-margin)
-        return Line(_within(mask, pixels, axis), axis, whole.tolerance_px)
+        return _line(mask, pixels, axis, whole.tolerance_px)
     return _draw(mask, options)
 
 
@@ -59,13 +59,21 @@ def _draw(mask: np.ndarray, options: Options) -> Line:
     if options.method == "canet":
         from canet.skeletons.by_network import network_line  # torch takes seconds to import
 
-        return Line(_within(mask, network_line(mask)), SkeletonGraph.empty())
+        return _line(mask, network_line(mask), SkeletonGraph.empty())
     tolerances = _tolerances(mask, options)
     outlines = piece_outlines(mask)
     axis = SkeletonGraph.union([_axis(o, t) for o, t in zip(outlines, tolerances)])
     largest = max(tolerances, default=0.0)
     kept = axis.draw(mask.shape) | thin_lines(mask, largest)
-    return Line(_within(mask, kept, axis), axis, largest)
+    return _line(mask, kept, axis, largest)
+
+
+def _line(
+    mask: np.ndarray, kept: np.ndarray, axis: SkeletonGraph, tolerance_px: float = 0.0
+) -> Line:
+    """What is kept, thin and with the mask's topology; an axis' ends before what is beside."""
+    pixels = thin_through(mask, kept, ends=_ends_of(axis, mask.shape))
+    return Line(pixels, axis, tolerance_px)
 
 
 def _axis(outline: Outline, tolerance_px: float) -> SkeletonGraph:
@@ -75,22 +83,13 @@ def _axis(outline: Outline, tolerance_px: float) -> SkeletonGraph:
     return replace(graph, arc=np.minimum(graph.arc, rest))
 
 
-def _within(mask: np.ndarray, kept: np.ndarray, axis: SkeletonGraph | None = None) -> np.ndarray:
-    """`thin_to` with something kept in each 4-connected part of the mask, and the axis' ends."""
-    distance = distance_map(mask)
-    parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)[1]
-    kept = kept & mask
-    has_some = np.bincount(parts[kept], minlength=parts.max() + 1) > 0
-    has_some[0] = True
-    for row, column in ndimage.maximum_position(distance, parts, np.flatnonzero(~has_some)):
-        kept[row, column] = True
-    ends = None
-    if axis is not None:
-        ends = np.zeros(mask.shape, bool)
-        columns, rows = axis.xy[axis.degree < 2].astype(int).T
-        there = (rows >= 0) & (columns >= 0) & (rows < mask.shape[0]) & (columns < mask.shape[1])
-        ends[rows[there], columns[there]] = True
-    return thin_to(mask, kept, distance=distance, ends=ends)
+def _ends_of(axis: SkeletonGraph, size: tuple[int, int]) -> np.ndarray:
+    """Pixels of an axis' ends, (H, W) bool."""
+    ends = np.zeros(size, bool)
+    columns, rows = np.floor(axis.xy[axis.degree < 2]).astype(int).T
+    there = (rows >= 0) & (columns >= 0) & (rows < size[0]) & (columns < size[1])
+    ends[rows[there], columns[there]] = True
+    return ends
 
 
 def _tolerances(mask: np.ndarray, options: Options) -> list[float]:

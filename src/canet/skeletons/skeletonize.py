@@ -14,7 +14,6 @@ from canet.skeletons.options import Options
 from canet.skeletons.read import to_grey
 from canet.skeletons.skeleton import Skeleton
 
-
 MOVED_PX = 0.9  # by how much a circle may be larger than the tolerance allows
 
 
@@ -31,17 +30,16 @@ def skeletonize(image: np.ndarray, **options: object) -> Skeleton:
 
     Returns:
         its pixels and its graph. By the methods `compact` and `canet` no pixel lies outside the
-        mask; there is one 8-connected piece for each of the mask's and a loop for each of its holes;
-        every 4-connected part is covered; no pixel can be taken that is not a line's end; and by
-        `compact` the circles of the skeleton's radii redraw the mask up to the tolerance and a
-        pixel.
+        mask; there is one 8-connected piece for each of the mask's and a loop for each of its
+        holes; every 4-connected part is covered; no pixel can be taken that is not a line's end;
+        and by `compact`, from a tolerance of 1 px up, the circles of `graph.radius` redraw the mask
+        up to the tolerance and a pixel.
 
     Raises:
         UserError: an option is out of its range, or the image is no mask.
     """
-    return skeleton_of(
-        *to_grey(np.asarray(image), options.get("labels", False)), Options(**options)
-    )
+    asked = Options(**options)
+    return skeleton_of(*to_grey(np.asarray(image), asked.labels), asked)
 
 
 def skeleton_of(grey: np.ndarray, opaque: np.ndarray | None, options: Options) -> Skeleton:

@@ -139,7 +139,9 @@ def network_predictor(args: Namespace, asked: Recipe | None, folder: Path) -> Pr
         run = replace(run, threshold_origin=f"{run.threshold_origin} of single models, {views}")
     precision = resolve_precision(recipe.train.precision, device)
     networks = Networks(run, device, precision, settings.batch, tta)
-    return Predictor(recipe, networks.facts(), networks.in_words(), networks.predict, world)
+    every_piece = run.postprocess.components == "per_shape"
+    facts, said = networks.facts(), networks.in_words()
+    return Predictor(recipe, facts, said, networks.predict, world, every_piece)
 
 
 def with_threshold(run: TrainedRun, threshold: float | None) -> TrainedRun:

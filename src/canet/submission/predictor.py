@@ -11,6 +11,7 @@ from canet.core.recipe import Recipe
 from canet.data.checks import looks_inverted
 from canet.geometry.masks import any_mask
 from canet.inference.distributed import World
+from canet.postprocess.mend import mended
 from canet.postprocess.rescale import enlarge, shrink
 
 Images = dict[str, np.ndarray]  # by file name
@@ -26,6 +27,7 @@ class Predictor:
         said: the same in words.
         predict: from shapes, (H, W) uint8 grey, to skeletons, (H, W) bool.
         world: the processes that share the work.
+        every_piece: each piece of a shape gets a skeleton.
     """
 
     recipe: Recipe
@@ -33,6 +35,7 @@ class Predictor:
     said: str
     predict: Callable[[Images], Images]
     world: World
+    every_piece: bool = True
 
     def predict_files(self, paths: list[Path], longest_px: int) -> Images:
         """Skeletons by file name.
@@ -45,5 +48,15 @@ class Predictor:
         for name, shape in shapes.items():
             if looks_inverted(any_mask(shape)):
                 print(f"   warning: {name} looks black on white; expected white on black")
-        small = self.predict({name: shrink(shape, longest_px) for name, shape in shapes.items()})
-        return {name: enlarge(skeleton, shapes[name]) for name, skeleton in small.items()}
+        small = {name: shrink(shape, longest_px) for name, shape in shapes.items()}
+        skeletons = self.predict(small)
+        return {k: self._finished(skeletons[k], small[k], shapes[k]) for k in shapes}
+
+    def _finished(self, skeleton: np.ndarray, small: np.ndarray, shape: np.ndarray) -> np.ndarray:
+        """At the shape's size, and in all of its parts where each is to have its skeleton."""
+        if not self.every_piece:
+            return enlarge(skeleton, shape)
+        skeleton = mended(skeleton, small)
+        if small.shape == shape.shape:
+            return skeleton
+        return mended(enlarge(skeleton, shape), shape, is_enlarged=True)
