@@ -7,7 +7,6 @@ with as many pieces and loops as the mask has.
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 from canet.geometry.distance import distance_map
 from canet.geometry.outline import compiled
@@ -133,10 +132,13 @@ def thin_through(
     distance = distance_map(mask)
     count, parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
     kept = kept & mask
-    has_some = np.bincount(parts[kept], minlength=count) > 0
-    has_some[0] = True
-    for row, column in ndimage.maximum_position(distance, parts, np.flatnonzero(~has_some)):
-        kept[row, column] = True
+    lacks = np.bincount(parts[kept], minlength=count) == 0
+    lacks[0] = False
+    if lacks.any():
+        at = np.flatnonzero(lacks[parts])
+        deepest_first = at[np.lexsort((-distance.ravel()[at], parts.ravel()[at]))]
+        _, first = np.unique(parts.ravel()[deepest_first], return_index=True)
+        kept.ravel()[deepest_first[first]] = True
     return thin_to(mask, kept, distance=distance, ends=ends)
 
 

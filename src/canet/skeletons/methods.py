@@ -31,11 +31,13 @@ class Line:
         pixels: (H, W) bool, within the mask.
         axis: with positions finer than a pixel.
         tolerance_px: the largest of the mask's parts.
+        is_itself: (H, W) bool, where the mask is one pixel wide, so that the line is the mask.
     """
 
     pixels: np.ndarray
     axis: SkeletonGraph
-    tolerance_px: float = 0.0
+    tolerance_px: float
+    is_itself: np.ndarray
 
 
 def draw_line(mask: np.ndarray, options: Options) -> Line:
@@ -44,36 +46,26 @@ def draw_line(mask: np.ndarray, options: Options) -> Line:
     By scikit-image's methods what they return. By ours one 8-connected piece in each of the mask's,
     through all of its 4-connected parts, with a loop around each hole, and thin.
     """
+    nowhere = np.zeros(mask.shape, bool)
     if options.method in SCIKIT_IMAGE:
-        return Line(SCIKIT_IMAGE[options.method](mask), SkeletonGraph.empty())
-    if options.reach_border:
-        margin = _margin(mask)
-        whole = _draw(np.pad(mask, margin, mode="edge"), options)
-        inner = slice(margin, -margin)
-        pixels, axis = whole.pixels[inner, inner], whole.axis.moved(-margin)
-        return _line(mask, pixels, axis, whole.tolerance_px)
-    return _draw(mask, options)
+        return Line(SCIKIT_IMAGE[options.method](mask), SkeletonGraph.empty(), 0.0, nowhere)
+    margin = _margin(mask) if options.reach_border else 0
+    kept, axis, tolerance_px = _draw(np.pad(mask, margin, mode="edge"), options)
+    kept, axis = kept[margin:, margin:][: mask.shape[0], : mask.shape[1]], axis.moved(-margin)
+    itself = nowhere if options.method == "canet" else _thin_lines(mask, tolerance_px)
+    pixels = thin_through(mask, kept | itself, ends=_ends_of(axis, mask.shape))
+    return Line(pixels, axis, tolerance_px, itself)
 
 
-def _draw(mask: np.ndarray, options: Options) -> Line:
+def _draw(mask: np.ndarray, options: Options) -> tuple[np.ndarray, SkeletonGraph, float]:
+    """What is to be kept of a mask, (H, W) bool, its axis and the largest tolerance."""
     if options.method == "canet":
         from canet.skeletons.by_network import network_line  # torch takes seconds to import
 
-        return _line(mask, network_line(mask), SkeletonGraph.empty())
+        return network_line(mask), SkeletonGraph.empty(), 0.0
     tolerances = _tolerances(mask, options)
-    outlines = piece_outlines(mask)
-    axis = SkeletonGraph.union([_axis(o, t) for o, t in zip(outlines, tolerances)])
-    largest = max(tolerances, default=0.0)
-    kept = axis.draw(mask.shape) | thin_lines(mask, largest)
-    return _line(mask, kept, axis, largest)
-
-
-def _line(
-    mask: np.ndarray, kept: np.ndarray, axis: SkeletonGraph, tolerance_px: float = 0.0
-) -> Line:
-    """What is kept, thin and with the mask's topology; an axis' ends before what is beside."""
-    pixels = thin_through(mask, kept, ends=_ends_of(axis, mask.shape))
-    return Line(pixels, axis, tolerance_px)
+    axis = SkeletonGraph.union([_axis(o, t) for o, t in zip(piece_outlines(mask), tolerances)])
+    return axis.draw(mask.shape), axis, max(tolerances, default=0.0)
 
 
 def _axis(outline: Outline, tolerance_px: float) -> SkeletonGraph:
@@ -101,7 +93,7 @@ def _tolerances(mask: np.ndarray, options: Options) -> list[float]:
     return [options.tolerance_of(2 * r) for r in radius]
 
 
-def thin_lines(mask: np.ndarray, tolerance_px: float) -> np.ndarray:
+def _thin_lines(mask: np.ndarray, tolerance_px: float) -> np.ndarray:
     """Where a mask is one pixel wide, (H, W) bool, and that further than the tolerance.
 
     Such a line is its own skeleton; a bump of the outline is as thin, but shorter.
@@ -115,9 +107,7 @@ def thin_lines(mask: np.ndarray, tolerance_px: float) -> np.ndarray:
         borderValue=0,
     )
     narrow = mask & (wide == 0)
-    if not narrow.any():
-        return narrow
-    if not wide.any():
+    if not (narrow.any() and wide.any()):
         return narrow
     away = cv2.distanceTransform(1 - wide, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     count, lines = cv2.connectedComponents(narrow.view(np.uint8), connectivity=8)

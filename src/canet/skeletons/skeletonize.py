@@ -9,7 +9,7 @@ from canet.geometry.graph import Samples, SkeletonGraph
 from canet.geometry.pixel_graph import graph_of_pixels, merge_junctions
 from canet.geometry.thinning import thin_to
 from canet.skeletons.mask import find_mask
-from canet.skeletons.methods import Line, draw_line, thin_lines
+from canet.skeletons.methods import Line, draw_line
 from canet.skeletons.options import Options
 from canet.skeletons.read import to_grey
 from canet.skeletons.skeleton import Skeleton
@@ -140,7 +140,7 @@ def _measured(mask: np.ndarray, line: Line) -> Samples:
     centre = np.stack(at[::-1], axis=1) + 0.5
     limit = distance_map(mask)[at] - 0.5 + np.hypot(*(samples.xy - centre).T)
     inscribed = np.fmin(samples.inscribed, limit)
-    off_axis = np.isnan(samples.radius) | thin_lines(mask, line.tolerance_px)[at]
+    off_axis = np.isnan(samples.radius) | line.is_itself[at]
     # a circle may have come from a pixel beside
     radius = np.fmin(samples.radius, inscribed + line.tolerance_px + MOVED_PX)
     radius = np.where(off_axis, inscribed, radius)

@@ -17,6 +17,7 @@ from canet.geometry.masks import any_mask
 from canet.inference.device import describe, resolve_precision
 from canet.inference.distributed import join
 from canet.inference.predict import pad_to, predict_levels
+from canet.inference.tiles import predict_in_tiles
 from canet.inference.trained_run import TrainedRun, load_run
 from canet.postprocess.rescale import split_pieces
 from canet.postprocess.skeleton import in_words, to_skeleton
@@ -50,15 +51,18 @@ class Networks:
             by_size.setdefault(shape.shape, []).append(name)
         skeletons = {}
         for names in by_size.values():
-            for name, levels in zip(names, self._levels([shapes[name] for name in names])):
+            for name, levels in zip(names, self.levels([shapes[name] for name in names])):
                 skeletons[name] = self._skeleton(name, shapes[name], levels)
         return skeletons
 
-    def _levels(self, shapes: list[np.ndarray]) -> np.ndarray:
-        """Probabilities of shapes of one size, (N, H, W) uint8 levels."""
+    def levels(self, shapes: list[np.ndarray]) -> np.ndarray:
+        """Probabilities of shapes of one size, (N, H, W) uint8 levels; large ones in tiles."""
+        maps = input_maps(shapes, self.run.models[0].recipe.input)
+        return predict_in_tiles(self._levels_of, maps)
+
+    def _levels_of(self, maps: np.ndarray) -> np.ndarray:
         networks = [m.network for m in self.run.models]
         stride = max(n.encoder.output_stride for n in networks)
-        maps = input_maps(shapes, self.run.models[0].recipe.input)
         levels = predict_levels(
             networks,
             pad_to(maps, stride),
@@ -67,7 +71,7 @@ class Networks:
             batch=self.batch,
             tta=self.tta,
         )
-        height, width = shapes[0].shape
+        height, width = maps.shape[-2:]
         return levels[:, :height, :width]
 
     def _skeleton(self, name: str, shape: np.ndarray, levels: np.ndarray) -> np.ndarray:
