@@ -14,7 +14,7 @@ compact                the geometry that the labels of Pixel SkelNetOn are made 
 
 examples:
   python src/baseline.py compact --images photos/ --out photos_skeletons
-  python src/baseline.py compact --images photos/ --out coarse --tolerance 4 --every-piece
+  python src/baseline.py compact --images photos/ --out coarse --tolerance 4
   python src/baseline.py zhang_suen --images input/demo/img_test_shape --out submissions/thinning
   python src/score.py submissions/thinning.zip input/demo/img_test2
   python src/baseline.py all --recipe cpu                    results/classical_fold-0.csv
@@ -50,8 +50,8 @@ def check(args: argparse.Namespace) -> None:
         raise UserError("all looks at the images that a fold holds out; leave --images out")
     if args.method != "all" and not (args.images and args.out):
         raise UserError(f"{args.method} wants --images DIR and --out DIR; all wants --recipe NAME")
-    if (args.tolerance is not None or args.every_piece) and args.method != "compact":
-        raise UserError(f"--tolerance and --every-piece are for compact; {args.method} has none")
+    if args.tolerance is not None and args.method != "compact":
+        raise UserError(f"--tolerance is for compact; {args.method} has none")
     if args.tolerance is not None and not args.tolerance >= 0:
         raise UserError(f"--tolerance {args.tolerance}: expected 0 or more pixels")
 
@@ -66,13 +66,12 @@ def main() -> None:
     compact.add_argument(
         "--tolerance", type=float, metavar="PX", help=f"(default: {PLAIN.tolerance_px:g})"
     )
-    compact.add_argument("--every-piece", action="store_true", help="not in one piece alone")
     args = parser.parse_args()
     check(args)
     if args.method == "all":
         score_all(args)
         return
-    own = {"tolerance_px": args.tolerance, "every_piece": args.every_piece}
+    own = {} if args.tolerance is None else {"tolerance_px": args.tolerance}
     draw_folder(args.method, args.images, args.out, **own)
 
 

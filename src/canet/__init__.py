@@ -1,9 +1,22 @@
 """Skeletons of shapes with the Context Attention Network (CANet), and by geometry.
 
+    >>> canet.skeletonize(mask).branches
+
 Each folder imports only those before it (`tests/test_layers.py`):
 
 `geometry` (masks, distances, compact skeletons, scores) → `core` (recipes, command line, files) →
 `data` (images, folds, input maps) → `network` → `postprocess` → `inference` → `evaluation` →
 `training` → `tables` → `search` → `selection` (a forest in place of a network) → `submission` →
-`report` → `benchmarks`.
+`skeletons` (of anybody's masks) → `report` → `benchmarks`.
 """
+
+__all__ = ["Options", "Skeleton", "skeletonize"]
+
+
+def __getattr__(name: str) -> object:
+    """What `canet.skeletons` offers, imported when it is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from canet import skeletons
+
+    return getattr(skeletons, name)

@@ -92,7 +92,7 @@ def test_a_shape_of_noise_stays_one_piece():
     for _ in range(20):
         mask = cv2.GaussianBlur(rng.normal(size=(96, 96)), (0, 0), 3) > 0.0
         for tolerance in (0.0, 1.0, 2.0):
-            graph = compact_skeleton(mask, tolerance)
+            graph = compact_skeleton(mask, tolerance, longest_piece=True)
             assert component_count(graph.draw(mask.shape)) == 1
             assert np.isfinite(graph.xy).all() and (graph.radius > 0).all()
 
@@ -107,11 +107,10 @@ def test_circles_cover_the_shape_up_to_the_tolerance():
 
 def test_every_piece():
     mask = rectangle(11, 20) | np.roll(rectangle(11, 20), (30, 30), (0, 1))
-    one, both = compact_skeleton(mask, 2.0), compact_skeleton(mask, 2.0, every_piece=True)
+    one, both = compact_skeleton(mask, 2.0, longest_piece=True), compact_skeleton(mask, 2.0)
     assert component_count(one.draw(mask.shape)) == 1
     assert component_count(both.draw(mask.shape)) == 2
-    with pytest.raises(ValueError, match="needs the mask"):
-        compact_skeleton(trace_outline(mask), 2.0, every_piece=True)
+    assert len(compact_skeleton(trace_outline(mask), 2.0)) == len(one)
 
 
 def test_branches_cover_every_edge_once():

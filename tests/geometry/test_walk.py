@@ -72,14 +72,14 @@ def test_a_shape_that_touches_itself_is_walked_on_its_own_side(density, toleranc
     for outline in piece_outlines(mask):
         graph = compact_skeleton(outline, tolerance)
         assert 0 < len(graph) < 2 * len(outline)  # far below the cap: no walk is repeated
-    for every_piece in (False, True):
-        drawn = compact_skeleton(mask, tolerance, every_piece=every_piece).draw(mask.shape)
+    for longest in (False, True):
+        drawn = compact_skeleton(mask, tolerance, longest_piece=longest).draw(mask.shape)
         assert drawn.any() and not (drawn & ~mask).any()
 
 
 def test_every_piece_is_covered_once():
     mask = np.random.default_rng(3).random((64, 69)) < 0.5
-    drawn = compact_skeleton(mask, 1.05, every_piece=True).draw(mask.shape)
+    drawn = compact_skeleton(mask, 1.05).draw(mask.shape)
     count, piece = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
     assert all(component_count(drawn & (piece == k)) == 1 for k in range(1, count))
 

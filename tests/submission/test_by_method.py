@@ -37,16 +37,13 @@ def test_compact_has_a_tolerance_and_covers_every_piece(shapes, monkeypatch):
     plain = made(monkeypatch, shapes, "compact")
     assert (plain == compact_skeleton(mask, 2.0).draw(mask.shape)).all()
     fine = made(monkeypatch, shapes, "compact", "--tolerance", "0")
-    assert component_count(plain) == component_count(fine) == 1 and fine.sum() > plain.sum()
-    both = made(monkeypatch, shapes, "compact", "--every-piece")
-    assert component_count(both) == 2 and (both[:, :65] == plain[:, :65]).all()
+    assert component_count(plain) == component_count(fine) == 2 and fine.sum() > plain.sum()
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["lee", "--tolerance", "2"], "are for compact; lee has none"),
-        (["lee", "--every-piece"], "are for compact; lee has none"),
+        (["lee", "--tolerance", "2"], "is for compact; lee has none"),
         (["all"], "leave --images out"),
         (["compact", "--tolerance", "-1"], "expected 0 or more"),
         (["compact", "--tolerance", "nan"], "expected 0 or more"),

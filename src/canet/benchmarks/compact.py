@@ -64,7 +64,7 @@ def _line_of_vessels(size: int) -> str:
         f"   {size:5d} × {size:<5d} {sum(map(len, outlines)):8d} points {len(outlines):6d} pieces"
     )
     began = time.perf_counter()
-    graph = compact_skeleton(mask, TOLERANCE_PX, every_piece=True)
+    graph = compact_skeleton(mask, TOLERANCE_PX)
     walked = time.perf_counter()
     graph.draw(mask.shape)
     drawn = time.perf_counter()

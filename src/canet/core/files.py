@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from psutil import pid_exists
 
 from canet.core.console import UserError
 
@@ -58,18 +59,8 @@ def _temporary(path: Path) -> Path:
 def _remove_orphans(path: Path) -> None:
     for left in path.parent.glob(f".{escape(path.name)}.{HOST}.*.tmp"):
         process = left.name.split(".")[-3]
-        if process.isdecimal() and not _is_running(int(process)):
+        if process.isdecimal() and not pid_exists(int(process)):
             remove(left)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # asks, does not kill
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def process_name() -> str:
@@ -112,7 +103,7 @@ def _holder(lock: Path) -> str:
 def _is_gone(holder: str) -> bool:
     """Whether a process was on this machine and is no more."""
     host, _, process = holder.rpartition(":")
-    return host == HOST and process.isdecimal() and not _is_running(int(process))
+    return host == HOST and process.isdecimal() and not pid_exists(int(process))
 
 
 def write_text(path: Path, text: str) -> None:

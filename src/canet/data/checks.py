@@ -4,6 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from canet.core.console import UserError, progress, shown
@@ -11,6 +12,8 @@ from canet.core.cores import in_threads
 from canet.core.images import decode_file, read_content
 from canet.data.data_set import DataSet, ImageFolder, listed, name_problem, pngs_in
 from canet.geometry.masks import any_mask, closing
+
+MOST_THICK = 0.25  # of a label's pixels; crossings of thin lines are a block at most
 
 
 def find_problems(data: DataSet) -> list[str]:
@@ -66,7 +69,7 @@ def pair_problems(
         problems.append(str(error))
     try:
         if skeletons:
-            label = _read_sized(skeletons, name, size_px) > 0
+            label = _read_sized(skeletons, name, size_px)
             problems += _label_problems(skeletons.path / name, label, mask)
     except UserError as error:
         problems.append(str(error))
@@ -93,11 +96,17 @@ def _usable_mask(shapes: ImageFolder, name: str, size_px: int) -> np.ndarray:
     return mask
 
 
-def _label_problems(path: Path, skeleton: np.ndarray, mask: np.ndarray | None) -> list[str]:
+def _label_problems(path: Path, label: np.ndarray, mask: np.ndarray | None) -> list[str]:
+    skeleton = label > 0
+    if (levels := len(np.unique(label))) > 2:
+        return [f"{shown(path)}: has {levels} grey levels; expected a skeleton of 0 and 255"]
     if not skeleton.any():
         return [f"{shown(path)}: is empty; expected a white skeleton on black"]
     if skeleton.mean() > 0.5:
         return [f"{shown(path)}: is black on white; invert it to white on black"]
+    block = cv2.morphologyEx(label, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    if block.sum() > MOST_THICK * skeleton.sum():
+        return [f"{shown(path)}: its lines are 3 and more pixels wide; expected one, thin it"]
     if mask is None:
         return []
     outside = int((skeleton & ~closing(mask)).sum())

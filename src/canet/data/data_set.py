@@ -15,6 +15,7 @@ from canet.core.images import decode_file, read_content, read_grey
 from canet.core.recipe import Data, Recipe
 
 MOST_LISTED = 5  # problems in one message
+OTHER_IMAGES = {".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".npy"}
 
 EXPECTED_TREE = """\
 {root}/
@@ -54,6 +55,14 @@ def list_images(folder: Path) -> list[Path]:
 def pngs_in(folder: Path) -> list[Path]:
     """Files of a folder whose name ends in .png, sorted; [] where there are none."""
     return sorted(p for p in folder.iterdir() if p.suffix.lower() == ".png")
+
+
+def warn_of_others(folder: Path) -> None:
+    """Name the images of a folder that are no PNGs, which nothing here reads."""
+    others = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in OTHER_IMAGES)
+    if others:
+        names = listed(map(printable, others))
+        print(f"   warning: left out, since no PNG: {names}; convert, or use src/skeletonize.py")
 
 
 def name_problem(path: Path) -> str | None:

@@ -20,7 +20,7 @@ from canet.geometry.walk import walk
 
 
 def compact_skeleton(
-    shape: np.ndarray | Outline, tolerance_px: float, *, every_piece: bool = False
+    shape: np.ndarray | Outline, tolerance_px: float, *, longest_piece: bool = False
 ) -> SkeletonGraph:
     """The compact skeleton of a shape.
 
@@ -31,22 +31,20 @@ def compact_skeleton(
         shape: (H, W) bool, True inside; or its outline, where several tolerances are wanted.
         tolerance_px: ε ≥ 0: the shape drawn again from the skeleton's circles differs from the
             shape by about this at most. Larger is simpler; 0 keeps the whole medial axis.
-        every_piece: of a mask in several pieces (4-connected), cover each; else the one with the
-            longest border, since every label is one piece.
+        longest_piece: of a mask in several pieces (4-connected), draw only the one with the longest
+            border, as the labels do and as of every outline; else each.
 
     Returns:
         the graph; empty for an empty mask.
 
     Raises:
-        ValueError: not a 2-D bool mask, a negative tolerance, or every piece of an outline.
+        ValueError: not a 2-D bool mask, or a negative tolerance.
 
     Source: Durix et al., "One-step Compact Skeletonization", Eurographics 2019.
     """
     if not tolerance_px >= 0:
         raise ValueError(f"tolerance_px is {tolerance_px}; expected 0 or more")
-    if every_piece:
-        if isinstance(shape, Outline):
-            raise ValueError("every_piece needs the mask; an outline does not know its pieces")
+    if not (longest_piece or isinstance(shape, Outline)):
         return SkeletonGraph.union(
             [compact_skeleton(outline, tolerance_px) for outline in piece_outlines(shape)]
         )

@@ -1,6 +1,6 @@
 """Skeletons as graphs: positions, radii, branches, and how they are drawn."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import cv2
@@ -165,6 +165,13 @@ class SkeletonGraph:
             self.inscribed[stays],
         )
 
+    def within(self, size: tuple[int, int]) -> "SkeletonGraph":
+        """Nodes that lie in a picture of a size (H, W), and the edges between them."""
+        stays = ((self.xy >= 0) & (self.xy < size[::-1])).all(1)
+        place = np.cumsum(stays) - 1
+        of_nodes = {f.name: getattr(self, f.name)[stays] for f in fields(self) if f.name != "edges"}
+        return replace(self, edges=place[self.edges[stays[self.edges].all(1)]], **of_nodes)
+
     def moved(self, by: tuple[float, float] | float) -> "SkeletonGraph":
         """The graph with all positions shifted by (x, y), px."""
         return replace(self, xy=self.xy + by)
@@ -201,8 +208,9 @@ class SkeletonGraph:
     def at_pixels(self, skeleton: np.ndarray) -> "Samples":
         """What the graph knows in the pixels of a skeleton that was drawn from it.
 
-        Along an edge the point nearest to the pixel's centre is taken, and the circle there touches
-        the same points of the outline as those at the edge's two ends. Ends and junctions are taken
+        Along an edge the point nearest to the pixel's centre is taken. The circle there touches the
+        same points of the outline as those at the edge's two ends, and arc and chord are those of
+        its second node, which is the further one from where the skeleton starts. Ends and junctions are taken
         as they are, in the nearest pixel where their own is not in the skeleton.
 
         Args:
@@ -221,11 +229,10 @@ class SkeletonGraph:
             share = ((xy[at] - self.xy[a]) * along).sum(1) / np.maximum(squared, 1e-12)
             share = np.clip(share, 0, 1)
             xy[at] = self.xy[a] + share[:, None] * along
-            nearer = np.where(share < 0.5, a, b)  # arcs are infinite in rings
             squares = (1 - share) * self.inscribed[a] ** 2 + share * self.inscribed[b] ** 2
             squares -= share * (1 - share) * squared
             inscribed = np.sqrt(np.maximum(squares, 0))
-            values[:, at] = [inscribed, self.arc[nearer], self.chord[nearer], inscribed]
+            values[:, at] = [inscribed, self.arc[b], self.chord[b], inscribed]
         nodes, pixels = self._nearest(skeleton, (rows, columns))
         special = self.degree[nodes] != 2
         for is_end in (False, True):  # ends last, since a junction has other nodes beside it

@@ -34,7 +34,7 @@ def mended(skeleton: np.ndarray, shape: np.ndarray, *, is_enlarged: bool = False
     if not missed.any() and not _differs(skeleton, region, is_enlarged):
         return skeleton
     inside = any_mask(shape)
-    lacking = compact_skeleton(missed, TOLERANCE_PX, every_piece=True).draw(shape.shape)
+    lacking = compact_skeleton(missed, TOLERANCE_PX).draw(shape.shape)
     kept = (skeleton | (lacking & missed)) & inside
     return thin_to(region, kept, distance=distance_map(inside))
 

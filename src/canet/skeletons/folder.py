@@ -93,7 +93,7 @@ def _named(found: dict[Path, str]) -> list[Source]:
 
 
 def skeletonize_files(
-    asked: Sequence[str], out: Path, options: Options, formats: Sequence[str] = ("png",)
+    asked: Sequence[str], out: Path, options: Options, *, formats: Sequence[str] = ("png",)
 ) -> int:
     """Write skeletons of images, `out/NAME/…`, and `out/summary.csv`.
 

@@ -14,6 +14,8 @@ from canet.geometry.outline import Outline, piece_outlines
 from canet.geometry.thinning import thin_through
 from canet.skeletons.options import Options
 
+# An axis between two rows of pixels is drawn in the first, whatever the last bits of its places say.
+ASIDE_PX = 1e-6
 # (H, W) bool → (H, W) bool: scikit-image's, taken as they are
 SCIKIT_IMAGE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "skeletonize": skeletonize,
@@ -51,7 +53,10 @@ def draw_line(mask: np.ndarray, options: Options) -> Line:
         return Line(SCIKIT_IMAGE[options.method](mask), SkeletonGraph.empty(), 0.0, nowhere)
     margin = _margin(mask) if options.reach_border else 0
     kept, axis, tolerance_px = _draw(np.pad(mask, margin, mode="edge"), options)
-    kept, axis = kept[margin:, margin:][: mask.shape[0], : mask.shape[1]], axis.moved(-margin)
+    kept, axis = (
+        kept[margin:, margin:][: mask.shape[0], : mask.shape[1]],
+        axis.moved(-margin).within(mask.shape),
+    )
     itself = nowhere if options.method == "canet" else _thin_lines(mask, tolerance_px)
     pixels = thin_through(mask, kept | itself, ends=_ends_of(axis, mask.shape))
     return Line(pixels, axis, tolerance_px, itself)
@@ -65,6 +70,7 @@ def _draw(mask: np.ndarray, options: Options) -> tuple[np.ndarray, SkeletonGraph
         return network_line(mask), SkeletonGraph.empty(), 0.0
     tolerances = _tolerances(mask, options)
     axis = SkeletonGraph.union([_axis(o, t) for o, t in zip(piece_outlines(mask), tolerances)])
+    axis = axis.moved(-ASIDE_PX)
     return axis.draw(mask.shape), axis, max(tolerances, default=0.0)
 
 
@@ -78,9 +84,8 @@ def _axis(outline: Outline, tolerance_px: float) -> SkeletonGraph:
 def _ends_of(axis: SkeletonGraph, size: tuple[int, int]) -> np.ndarray:
     """Pixels of an axis' ends, (H, W) bool."""
     ends = np.zeros(size, bool)
-    columns, rows = np.floor(axis.xy[axis.degree < 2]).astype(int).T
-    there = (rows >= 0) & (columns >= 0) & (rows < size[0]) & (columns < size[1])
-    ends[rows[there], columns[there]] = True
+    columns, rows = axis.xy[axis.degree < 2].astype(int).T
+    ends[rows, columns] = True
     return ends
 
 

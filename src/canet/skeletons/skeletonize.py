@@ -14,6 +14,7 @@ from canet.skeletons.options import Options
 from canet.skeletons.read import to_grey
 from canet.skeletons.skeleton import Skeleton
 
+BESIDE_PX = 2.0  # of a junction: pixels there may lie on another of its branches
 MOVED_PX = 0.9  # by how much a circle may be larger than the tolerance allows
 
 
@@ -129,8 +130,11 @@ class _MeasuredLine:
         limit = max(asked.prune_length, asked.prune_radii * graph.inscribed[root])
         if branch.length_px < limit:
             return True
-        own = branch.nodes[branch.nodes != root]
-        return bool(asked.prune_salience) and graph.salience[own].max() < asked.prune_salience
+        if not asked.prune_salience:
+            return False
+        away = np.hypot(*(graph.xy[branch.nodes] - graph.xy[root]).T)
+        own = branch.nodes[away > min(BESIDE_PX, away.max() / 2)]
+        return bool(graph.salience[own].max() < asked.prune_salience)
 
 
 def _measured(mask: np.ndarray, line: Line) -> Samples:

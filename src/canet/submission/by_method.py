@@ -7,11 +7,12 @@ import numpy as np
 from canet.core.console import announce, shown
 from canet.core.images import read_grey
 from canet.core.provenance import code_digest, commit, versions
-from canet.data.data_set import list_images
+from canet.data.data_set import list_images, warn_of_others
 from canet.geometry import compact_skeleton
 from canet.geometry.candidates import PLAIN
 from canet.geometry.classical import METHODS
 from canet.geometry.masks import label_mask
+from canet.postprocess.mend import mended
 from canet.submission.write import submit
 
 
@@ -20,8 +21,7 @@ def draw_folder(
     images: Path,
     out: Path,
     *,
-    tolerance_px: float | None = None,
-    every_piece: bool = False,
+    tolerance_px: float = PLAIN.tolerance_px,
 ) -> None:
     """Write skeletons as PNGs, a zip and a manifest.
 
@@ -29,19 +29,17 @@ def draw_folder(
         method: a key of `classical.METHODS`.
         images: folder of shapes.
         out: folder to write; the zip lies beside it.
-        tolerance_px: of `compact`; None: the labels' most frequent one.
-        every_piece: of `compact`: a skeleton in each piece of a shape, not in one alone.
+        tolerance_px: of `compact`, which draws a skeleton in each piece of a shape.
 
     Raises:
         UserError: a shape cannot be used, or files of these names were not written here.
     """
-    tolerance = PLAIN.tolerance_px if tolerance_px is None else tolerance_px
 
     def skeleton_of(shape: np.ndarray) -> np.ndarray:
-        if tolerance_px is None and not every_piece:
+        if method != "compact":
             return METHODS[method](shape)
-        graph = compact_skeleton(label_mask(shape), tolerance, every_piece=every_piece)
-        return graph.draw(shape.shape)
+        drawn = compact_skeleton(label_mask(shape), tolerance_px).draw(shape.shape)
+        return mended(drawn, shape)
 
     def skeletons(paths: list[Path]) -> dict[str, np.ndarray]:
         return {p.name: skeleton_of(read_grey(p)) for p in paths}
@@ -51,8 +49,9 @@ def draw_folder(
     facts = {"method": method, "commit": commit(), "versions": versions()}
     facts |= {"code": code_digest("canet.geometry.classical")}
     if method == "compact":
-        facts |= {"tolerance_px": tolerance, "every_piece": every_piece}
+        facts |= {"tolerance_px": tolerance_px}
     paths = list_images(images)
+    warn_of_others(images)
     if submit(paths, skeletons, zip_path, facts=facts):
         written = shown(zip_path.with_suffix(""))
         print(f"   {len(paths)} PNGs in {written}/, zipped: {shown(zip_path)}")

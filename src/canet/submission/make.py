@@ -7,7 +7,7 @@ from pathlib import Path
 from canet.core.console import REPOSITORY, UserError, announce, shown
 from canet.core.recipe import Recipe
 from canet.core.runs import find_run
-from canet.data.data_set import list_images
+from canet.data.data_set import list_images, warn_of_others
 from canet.selection import forest
 from canet.submission.by_geometry import geometry_predictor
 from canet.submission.predictor import Predictor
@@ -57,6 +57,7 @@ def make_submission(args: Namespace, asked: Recipe | None) -> None:
     zip_path = destination(args.out, recipe.zip_path.with_name(f"{folder.name}.zip"))
     announce("submission", [folder, shapes], [zip_path])
     paths = list_images(shapes)
+    warn_of_others(shapes)
     longest = predictor.recipe.data.size_px if args.longest_px is None else args.longest_px
     is_new = submit(
         paths,

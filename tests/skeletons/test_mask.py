@@ -1,0 +1,135 @@
+"""What is taken as inside: every kind of image that people bring."""
+
+import numpy as np
+import pytest
+
+import canet
+from canet.core.console import UserError
+
+BAR = np.zeros((40, 60), bool)
+BAR[15:25, 10:50] = True
+
+
+def inside(image: np.ndarray, **options) -> np.ndarray:
+    return canet.skeletonize(image, **options).mask.inside
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int32, np.int64, np.float32])
+@pytest.mark.parametrize("high", [1, 2, 255])
+def test_a_binary_image_is_taken_as_it_is(dtype, high):
+    skeleton = canet.skeletonize((BAR * high).astype(dtype))
+    assert (skeleton.mask.inside == BAR).all()
+    assert skeleton.mask.threshold is None and not skeleton.mask.warnings
+    assert (inside(np.where(BAR, 200, 100).astype(np.uint8)) == BAR).all()
+
+
+def test_a_single_value_is_inside_unless_it_is_0():
+    assert inside(np.full((5, 7), 255, np.uint8)).all() and not inside(np.zeros((5, 7))).any()
+
+
+@pytest.mark.parametrize(("dtype", "high"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1)])
+def test_grey_is_cut_at_half_of_its_range_and_said(dtype, high):
+    grey = (np.where(BAR, 0.8, 0.1) * high).astype(dtype)
+    grey[0, :2] = (np.array([0.45, 0.55]) * high).astype(dtype)
+    skeleton = canet.skeletonize(grey)
+    assert not skeleton.mask.inside[0, 0] and skeleton.mask.inside[0, 1]
+    assert skeleton.mask.threshold == pytest.approx(high / 2)
+    assert "4 grey levels: cut at" in skeleton.mask.warnings[0]
+
+
+def test_a_threshold_is_a_level_or_otsu():
+    grey = np.where(BAR, 90, 10).astype(np.uint8)
+    grey[:, ::2] += 5
+    assert not inside(grey, threshold=200).any()
+    assert (inside(grey, threshold=50) == BAR).all()
+    skeleton = canet.skeletonize(grey, threshold="otsu")
+    assert (skeleton.mask.inside == BAR).all() and 14 < skeleton.mask.threshold < 90
+    assert not inside(np.zeros((4, 4)), threshold="otsu").any()
+
+
+def test_labels_below_half_are_inside_and_kept_apart_on_demand():
+    labels = np.zeros((256, 256), np.uint8)
+    labels[100:110, 20:128], labels[100:110, 128:236] = 1, 2
+    together, apart = canet.skeletonize(labels), canet.skeletonize(labels, labels=True)
+    columns = np.flatnonzero(together.pixels.any(0))
+    assert together.summary["skeletons"] == 1 and columns[0] < 30 and columns[-1] > 225
+    assert "--labels" in together.mask.warnings[0]
+    assert apart.summary["skeletons"] == apart.summary["objects"] == 2
+    assert apart.branches["label"].tolist() == [1, 2]
+    numbers = np.where(labels > 1, 4711, labels.astype(np.uint16))
+    assert canet.skeletonize(numbers, labels=True).branches["label"].tolist() == [1, 4711]
+
+
+def test_touching_labels_each_keep_their_hole():
+    labels = np.zeros((60, 100), np.uint8)
+    labels[10:50, 10:50], labels[10:50, 50:90] = 1, 2
+    labels[25:35, 25:35] = labels[25:35, 65:75] = 0
+    assert canet.skeletonize(labels, labels=True).summary["rings"] == 2
+
+
+def test_black_on_white_is_warned_of_and_inverted_on_demand():
+    white = np.uint8(255) * ~BAR
+    assert "--invert" in canet.skeletonize(white).mask.warnings[0]
+    skeleton = canet.skeletonize(white, invert=True)
+    assert (skeleton.mask.inside == BAR).all() and not skeleton.mask.warnings
+    chances = np.where(BAR, 0.93, 0.04)
+    chances[3, 3] = 0.2  # a probability map is the right way round
+    assert "invert" not in " ".join(canet.skeletonize(chances).mask.warnings)
+
+
+def test_what_is_clear_is_outside():
+    rgba = np.zeros((*BAR.shape, 4), np.uint8)
+    rgba[BAR] = 255
+    rgba[:5] = (255, 255, 255, 0)
+    assert (inside(rgba) == BAR).all()
+    icon = np.zeros_like(rgba)  # black on nothing
+    icon[BAR, 3] = 255
+    assert (inside(icon) == BAR).all()
+    assert (inside(np.repeat((BAR * np.uint8(255))[..., None], 3, 2)) == BAR).all()
+
+
+def test_numbers_that_are_none_are_outside():
+    chances = np.where(BAR, 0.9, 0.1)
+    chances[20, 20] = np.nan
+    skeleton = canet.skeletonize(chances)
+    assert not skeleton.mask.inside[20, 20] and "no numbers" in skeleton.mask.warnings[0]
+
+
+def test_cleaning_is_off_unless_asked_for_and_counted():
+    mask = BAR.copy()
+    mask[20, 30] = mask[:, 20:22] = False
+    mask[2, 2] = mask[35:39, 30:34] = True
+    plain = canet.skeletonize(mask)
+    assert (plain.mask.inside == mask).all() and not plain.mask.counts
+    filled = canet.skeletonize(mask, fill_holes=3)
+    assert filled.mask.counts == {"filled-px": 1} and filled.summary["rings"] == 0
+    closed = canet.skeletonize(mask, close=2)
+    assert 15 <= closed.mask.counts["closed-px"] <= 21 and closed.summary["pieces"] == 3
+    large = canet.skeletonize(mask, min_area=10)
+    assert large.mask.counts == {"dropped-objects": 1} and large.summary["pieces"] == 3
+    assert canet.skeletonize(mask, min_area=10_000).summary["skeletons"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "zhang"}, "method 'zhang': expected one of compact"),
+        ({"tolerance": "much"}, "tolerance 'much': expected 0 or more pixels"),
+        ({"tolerance": -1}, "tolerance -1: expected 0 or more"),
+        ({"tolerance": "nan%"}, "expected 0 or more"),
+        ({"threshold": "half"}, "threshold 'half': expected a grey level or otsu"),
+        ({"min_area": -3}, "min_area -3: expected 0 or more"),
+        ({"spacing": 0}, "spacing 0: expected more than 0"),
+        ({"prune_salience": 3, "method": "lee"}, "lee knows no outline"),
+        ({"labels": True, "invert": True}, "leave threshold and invert out"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(options, message):
+    with pytest.raises(UserError, match=message):
+        canet.skeletonize(BAR, **options)
+
+
+@pytest.mark.parametrize("image", [np.zeros((2, 3, 5)), np.zeros(4), np.array([["a"]])])
+def test_what_is_no_image_is_one_line(image):
+    with pytest.raises(UserError, match="is an array of"):
+        canet.skeletonize(image)

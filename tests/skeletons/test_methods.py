@@ -1,0 +1,116 @@
+"""Lines by every method: where they run, where they end."""
+
+import cv2
+import numpy as np
+import pytest
+from foreign_masks import blobs, cross, eight, hand, lines, ring
+from skimage import morphology
+
+import canet
+from canet.geometry.thinning import thin_to
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("skeletonize", morphology.skeletonize),
+        ("lee", lambda mask: morphology.skeletonize(mask, method="lee") > 0),
+        ("medial_axis", lambda mask: morphology.medial_axis(mask, rng=0)),
+        ("thin", morphology.thin),
+    ],
+)
+def test_scikit_images_methods_are_taken_as_they_are(name, method):
+    mask = np.pad(blobs(90, 4), ((0, 0), (20, 0)))
+    assert (canet.skeletonize(mask, method=name).pixels == method(mask)).all()
+
+
+@pytest.mark.parametrize("end", [(107, 76), (110, 50), (20, 110), (100, 120), (90, 20)])
+def test_a_line_of_one_pixel_is_itself(end):
+    mask = np.zeros((128, 128), np.uint8)
+    cv2.line(mask, (20, 50), end, 1, 1)
+    assert (canet.skeletonize(mask).pixels == (mask > 0)).all()
+
+
+def test_handwriting_is_itself_and_a_bump_is_none():
+    mask = lines(200, 1, 9)
+    thin = thin_to(mask, mask)
+    assert (canet.skeletonize(thin).pixels == thin).all()
+    body = np.zeros((40, 80), bool)
+    body[10:30, 10:70] = True
+    smooth = canet.skeletonize(body).pixels
+    body[9, 40] = body[8, 40] = True  # as long as the tolerance
+    assert (canet.skeletonize(body).pixels == smooth).all()
+    body[5:8, 40] = True
+    assert canet.skeletonize(body).summary["ends"] == 3
+
+
+def test_lines_reach_the_border_on_demand():
+    road = np.zeros((100, 150), np.uint8)
+    cv2.line(road, (-20, 30), (170, 60), 1, 11)
+    plain, through = (canet.skeletonize(road, reach_border=r) for r in (False, True))
+    columns = np.flatnonzero(through.pixels.any(0))
+    assert columns[0] == 0 and columns[-1] == 149 and np.flatnonzero(plain.pixels.any(0))[0] > 0
+    assert through.summary["branches"] == 1
+    assert through.summary["length"] == pytest.approx(150 * np.hypot(1, 30 / 190), rel=0.01)
+    width = plain.summary["mean-width"]
+    assert through.summary["mean-width"] == pytest.approx(width, abs=0.5)
+    wide = np.ones((80, 60), bool)
+    wide[:, :10] = False
+    assert canet.skeletonize(wide, reach_border=True).pixels.any()
+
+
+def test_a_tolerance_may_be_a_share_of_each_objects_width():
+    mask = np.zeros((260, 800), np.uint8)
+    for left, unit in ((10, 10), (700, 2)):  # the same bar with a tooth, in two sizes
+        mask[50 : 50 + 8 * unit, left : left + 40 * unit] = 1
+        mask[50 - 2 * unit : 50, left + 20 * unit : left + 21 * unit] = 1
+    by_px = canet.skeletonize(mask, tolerance=3).branches["skeleton-id"].value_counts()
+    by_share = canet.skeletonize(mask, tolerance="4%").branches["skeleton-id"].value_counts()
+    assert by_px[0] > by_px[1] and by_share[0] == by_share[1] == 7
+
+
+def test_pruning_keeps_what_is_long_wide_or_salient():
+    mask = np.zeros((120, 300), np.uint8)
+    mask[50:70, 20:280] = 1
+    mask[30:50, 100:104] = mask[44:50, 200:210] = 1
+    plain = canet.skeletonize(mask, tolerance=1)
+    assert plain.summary["ends"] == 6
+    for switch in ({"prune_radii": 2}, {"prune_length": 22}, {"prune_salience": 16}):
+        pruned = canet.skeletonize(mask, tolerance=1, **switch)  # the long tooth, two ends
+        assert pruned.summary["ends"] == 3 and pruned.mask.counts["pruned-branches"] > 2
+    assert canet.skeletonize(mask, tolerance=1, prune_length=1000).summary["branches"] == 1
+
+
+@pytest.mark.parametrize(
+    ("mask", "least", "most"),
+    [(ring(200, 80, 20), 1, 1), (eight(), 3, 3), (cross(), 4, 5), (cross(200, 1), 4, 5)],
+    ids=["ring", "eight", "x", "x of one pixel"],
+)
+@pytest.mark.parametrize("method", ["compact", "canet", "medial_axis"])
+def test_branches_of_plain_shapes(mask, least, most, method):
+    if method == "medial_axis":  # with all the spurs of a circle's stairs
+        mask = canet.skeletonize(mask, method="medial_axis", prune_radii=1.5).pixels
+    elif method == "canet" and mask.sum() < 1000:
+        pytest.skip("the network knows no lines of one pixel")
+    found = canet.skeletonize(mask, method="compact" if method == "medial_axis" else method)
+    assert least <= len(found.branches) <= most
+
+
+def test_a_hand_has_five_fingers():
+    found = canet.skeletonize(hand())
+    assert 6 <= len(found.branches) <= 11 and 6 <= found.summary["ends"] <= 7
+
+
+def test_under_any_turn_the_axis_stays_and_tips_with_it():
+    """A bar of 20 px: its axis within half a pixel of where it is, its tips within two."""
+    for degrees in range(0, 90, 7):
+        mask = np.zeros((300, 300), np.uint8)
+        turned = np.deg2rad(degrees)
+        way = np.array([np.cos(turned), np.sin(turned)]) * 100
+        box = cv2.boxPoints(((150, 150), (220, 20), degrees))
+        cv2.fillPoly(mask, [np.round(box * 16).astype(np.int32)], 1, shift=4)
+        graph = canet.skeletonize(mask, prune_radii=1.6).graph
+        beside = (graph.xy - 150.5) @ np.array([-way[1], way[0]]) / 100
+        middle = np.abs((graph.xy - 150.5) @ way / 100) < 90
+        assert np.abs(beside[middle]).max() < 0.8
+        assert graph.inscribed[middle] == pytest.approx(10.3, abs=0.8)
