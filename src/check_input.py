@@ -4,8 +4,8 @@ reads   the data sets that the recipe names: data.root (input/pixel-skelneton), 
 writes  nothing but a stamp in cache/, so that an unchanged data set is not checked again
 
 Found are: missing folders, a shape without skeleton or the reverse, unreadable files, wrong
-sizes, black-on-white images, labels that are empty, grey, thick or outside their shape. A network is not begun
-where the driver lists a GPU that torch cannot use.
+sizes, black-on-white images, labels that are empty, grey, thick or outside their shape. A network
+is not begun where the driver lists a GPU that torch cannot use.
 
 examples:
   python src/check_input.py

@@ -2,6 +2,7 @@ import re
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from tiny import SIZE_PX
@@ -10,7 +11,7 @@ from canet.core.console import UserError
 from canet.core.images import read_grey, write_png
 from canet.core.recipe import Data
 from canet.data.checks import check_shapes, find_problems
-from canet.data.data_set import DataSet, ImageFolder, class_of, list_images
+from canet.data.data_set import DataSet, ImageFolder, class_of, list_images, warn_of_others
 
 
 @pytest.fixture
@@ -37,6 +38,19 @@ def blank(path):
     write_png(path, np.zeros((SIZE_PX, SIZE_PX), np.uint8))
 
 
+def change(path, how):
+    write_png(path, how(read_grey(path)))
+
+
+def soften(label):
+    label[0, 0] = 120
+    return label
+
+
+def thicken(label):
+    return cv2.dilate(label, np.ones((3, 3), np.uint8))
+
+
 def fill_outside(data):
     shape, label = first(data.train_shapes), first(data.train_skeletons)
     outside = read_grey(shape) == 0
@@ -58,6 +72,8 @@ BREAKS = {
     "is empty": lambda f: blank(first(f.train_skeletons)),
     "is all black": lambda f: blank(first(f.test_shapes)),
     "lie outside the shape": fill_outside,
+    "has 3 grey levels": lambda f: change(first(f.train_skeletons), soften),
+    "3 and more pixels wide": lambda f: change(first(f.train_skeletons), thicken),
 }
 
 
@@ -70,6 +86,16 @@ def test_a_folder_of_other_pictures_says_what_it_holds(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(UserError, match=r"holds no PNG but 2 \.jpg; 1 \.tif; .* convert"):
         list_images(tmp_path)
+
+
+def test_other_images_beside_pngs_are_named(data, capsys):
+    folder = data.test_shapes.path
+    warn_of_others(folder)
+    assert not capsys.readouterr().out
+    for name in ("b.tif", "a.jpg", "LICENSE"):
+        (folder / name).touch()
+    warn_of_others(folder)
+    assert "left out, since no PNG: a.jpg; b.tif; convert" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("message", BREAKS)

@@ -210,8 +210,8 @@ class SkeletonGraph:
 
         Along an edge the point nearest to the pixel's centre is taken. The circle there touches the
         same points of the outline as those at the edge's two ends, and arc and chord are those of
-        its second node, which is the further one from where the skeleton starts. Ends and junctions are taken
-        as they are, in the nearest pixel where their own is not in the skeleton.
+        its second node, which is the further one from where the skeleton starts. Ends and junctions
+        are taken as they are, in the nearest pixel where their own is not in the skeleton.
 
         Args:
             skeleton: (H, W) bool, the drawing with pixels less or more.

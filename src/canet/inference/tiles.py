@@ -5,6 +5,7 @@ long. What a network was trained on is 256 px wide, so that tiles of this size l
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def _spans(length: int) -> list[tuple[slice, slice, slice]]:
     size = min(TILE_PX, length)
     count = 1 + max(0, -(-(length - size) // (TILE_PX - OVERLAP_PX)))
     starts = np.linspace(0, length - size, count).round().astype(int).tolist()
-    borders = [0, *((a + size + b) // 2 for a, b in zip(starts, starts[1:])), length]
+    borders = [0, *((a + size + b) // 2 for a, b in pairwise(starts)), length]
     return [
         (slice(s, s + size), slice(low, high), slice(low - s, high - s))
         for s, low, high in zip(starts, borders, borders[1:])

@@ -78,18 +78,20 @@ def _files_of(path: Path, out: Path) -> Iterable[Path]:
 
 
 def _named(found: dict[Path, str]) -> list[Source]:
-    """Without suffixes; with them where two would be the same, then with their folder's name."""
-    names = {path: Path(name) for path, name in found.items()}
-    clashing = Counter(name.with_suffix("") for name in names.values())
-    named = {
-        path: name if clashing[name.with_suffix("")] > 1 else name.with_suffix("")
-        for path, name in names.items()
-    }
-    clashing = Counter(named.values())
-    return [
-        Source(path, str(path.parent.name / name if clashing[name] > 1 else name))
-        for path, name in named.items()
-    ]
+    """Names without suffix; with as many folders before them and, if need be, with it as tell them
+    apart."""
+    parts = {path: len(Path(name).parts) for path, name in found.items()}
+    while True:
+        names = {path: Path(*path.parts[-n:]) for path, n in parts.items()}
+        times = Counter(names.values())
+        clashing = [path for path, name in names.items() if times[name] > 1]
+        if not clashing:
+            break
+        for path in clashing:
+            parts[path] += 1
+    times = Counter(name.with_suffix("") for name in names.values())
+    stems = {path: name.with_suffix("") for path, name in names.items()}
+    return [Source(p, str(names[p] if times[stems[p]] > 1 else stems[p])) for p in found]
 
 
 def skeletonize_files(

@@ -14,7 +14,7 @@ from canet.geometry.outline import Outline, piece_outlines
 from canet.geometry.thinning import thin_through
 from canet.skeletons.options import Options
 
-# An axis between two rows of pixels is drawn in the first, whatever the last bits of its places say.
+# An axis between two rows of pixels is drawn in the first, whatever the last bits say.
 ASIDE_PX = 1e-6
 # (H, W) bool → (H, W) bool: scikit-image's, taken as they are
 SCIKIT_IMAGE: dict[str, Callable[[np.ndarray], np.ndarray]] = {

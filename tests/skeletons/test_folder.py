@@ -1,0 +1,185 @@
+"""Many files: which are taken, where results go, what is said of those that cannot be read."""
+
+import os
+import sys
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from foreign_masks import blobs
+from PIL import Image
+
+import skeletonize
+from canet.core.console import UserError
+from canet.core.images import read_grey
+
+BAR = np.zeros((40, 60), np.uint8)
+BAR[15:25, 10:50] = 255
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Call the script in a folder of its own; gives its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["skeletonize", *map(str, words)])
+        try:
+            skeletonize.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        return code, capsys.readouterr().out
+
+    return call
+
+
+def save(path, image) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+def rows_of(folder) -> pd.DataFrame:
+    return pd.read_csv(folder / "summary.csv", keep_default_na=False).set_index("image")
+
+
+@pytest.mark.parametrize("kind", ["png", "tif", "tiff", "bmp", "gif", "webp", "PNG"])
+def test_every_format_gives_the_same(run, tmp_path, kind):
+    Image.fromarray(BAR).save(
+        tmp_path / f"bar.{kind}", **({"lossless": True} if kind == "webp" else {})
+    )
+    assert run(f"bar.{kind}")[0] == 0
+    found = read_grey(tmp_path / "skeletons/bar/skeleton.png") > 0
+    np.save(tmp_path / "same.npy", BAR)
+    run("same.npy")
+    assert found.sum() > 20 and (read_grey(tmp_path / "skeletons/same/skeleton.png") > 0).sum() > 20
+    assert (found == (read_grey(tmp_path / "skeletons/same/skeleton.png") > 0)).all()
+
+
+def test_jpeg_is_cut_at_half_and_said(run, tmp_path):
+    Image.fromarray(cv2.GaussianBlur(BAR, (0, 0), 1)).save(tmp_path / "bar.jpg", quality=60)
+    code, said = run("bar.jpg")
+    assert code == 0 and "grey levels: cut at 127.5" in said
+    assert "grey levels" in rows_of(tmp_path / "skeletons").loc["bar", "warnings"]
+
+
+def test_sub_folders_are_kept_and_clashing_names_told_apart(run, tmp_path):
+    for name in ("a.png", "a.bmp", "deep/er/a.png", "deep/b.gif"):
+        save(tmp_path / "in" / name, BAR)
+    (tmp_path / "in/notes.txt").write_text("no image")
+    code, said = run("in", "--out", "in/out")
+    assert code == 0 and "notes.txt: no image, left alone" in said
+    names = ["a.bmp", "a.png", "deep/b", "deep/er/a"]
+    assert sorted(rows_of(tmp_path / "in/out").index) == names
+    assert all((tmp_path / "in/out" / n / "skeleton.png").is_file() for n in names)
+    assert run("in", "--out", "in/out")[0] == 0  # what was written is not read
+    assert sorted(rows_of(tmp_path / "in/out").index) == names
+
+
+def test_globs_and_equal_names_in_two_folders(run, tmp_path):
+    for name in ("one/a.png", "two/a.png", "two/b.png"):
+        save(tmp_path / name, BAR)
+    run("*/a.png")
+    assert sorted(rows_of(tmp_path / "skeletons").index) == ["one/a", "two/a"]
+    run("one", "two", "two/b.png")
+    assert sorted(rows_of(tmp_path / "skeletons").index) == ["b", "one/a", "two/a"]
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_done(run, tmp_path):
+    save(tmp_path / "in/good.png", BAR)
+    Image.fromarray(BAR).save(tmp_path / "in/photo.jpg")
+    os.rename(tmp_path / "in/photo.jpg", tmp_path / "in/photo.png")
+    (tmp_path / "in/._good.png").write_bytes(b"\0\5\x16\7 Mac OS X")
+    (tmp_path / "in/none.tif").write_bytes(b"")
+    whole = (tmp_path / "in/good.png").read_bytes()
+    (tmp_path / "in/cut.png").write_bytes(whole[: len(whole) // 2])
+    np.save(tmp_path / "in/words.npy", np.array([["a"]]))
+    np.save(tmp_path / "in/objects.npy", np.array([{}]), allow_pickle=True)
+    code, said = run("in")
+    assert code == 1 and list(rows_of(tmp_path / "skeletons").index) == ["good"]
+    for line in (
+        "error: in/photo.png: is a JPEG with the name of a PNG; rename it",
+        "error: in/._good.png: is not a PNG that can be read",
+        "error: in/none.tif: is empty",
+        "error: in/cut.png: is damaged",
+        "error: in/words.npy: is an array of <U1",
+        "error: in/objects.npy: is damaged",
+    ):
+        assert line in said
+
+
+def test_empty_in_empty_out(run, tmp_path):
+    save(tmp_path / "empty.png", BAR * 0)
+    every = "png,overlay,svg,csv,graphml,geojson,swc"
+    assert run("empty.png", "--formats", every)[0] == 0
+    folder = tmp_path / "skeletons/empty"
+    assert len(list(folder.iterdir())) == 8 and not read_grey(folder / "skeleton.png").any()
+    row = rows_of(tmp_path / "skeletons").loc["empty"]
+    assert row["length"] == row["branches"] == row["skeletons"] == row["largest-width"] == 0
+
+
+def test_pages_of_a_tiff_and_of_an_array(run, tmp_path):
+    pages = [Image.fromarray(BAR), Image.fromarray(BAR.T.copy()), Image.fromarray(BAR * 0)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    np.save(tmp_path / "array.npy", np.stack([BAR, BAR[:, ::-1]]))
+    assert run("stack.tif", "array.npy")[0] == 0
+    table = rows_of(tmp_path / "skeletons")
+    assert table.loc["stack", "page"].tolist() == [1, 2, 3]
+    assert table.loc["stack", "height"].tolist() == [40, 60, 40]
+    assert read_grey(tmp_path / "skeletons/stack/page-002/skeleton.png").shape == (60, 40)
+    assert (tmp_path / "skeletons/array/page-002/skeleton.png").is_file()
+
+
+def test_deep_labels_and_palettes(run, tmp_path):
+    labels = np.zeros((40, 60), np.uint16)
+    labels[10:30, 5:30], labels[10:30, 30:55] = 300, 4000
+    Image.fromarray(labels).save(tmp_path / "deep.tif")
+    palette = Image.fromarray((labels > 0).astype(np.uint8) + (labels > 300), "L").convert("P")
+    indexed = Image.fromarray((labels > 0).astype(np.uint8) + (labels > 300))
+    indexed.putpalette([0, 0, 0, 0, 0, 0, 255, 255, 255])  # two of the three look alike
+    indexed.save(tmp_path / "indexed.png")
+    assert palette.mode == "P"
+    assert run("deep.tif", "indexed.png", "--labels")[0] == 0
+    assert rows_of(tmp_path / "skeletons")["objects"].tolist() == [2, 2]
+    Image.fromarray(labels.astype(np.float32) / 4000).save(tmp_path / "chance.tif")
+    assert run("chance.tif")[0] == 0
+
+
+def test_switches_of_the_command_line(run, tmp_path):
+    mask = blobs(90, 4)
+    mask[3, 3] = ~mask[3, 3]
+    save(tmp_path / "m.png", np.where(mask, 0, 255).astype(np.uint8))
+    words = "--invert --threshold 100 --close 1 --fill-holes 20 --min-area 30 --tolerance 5%"
+    words += " --reach-border --prune-length 3 --prune-radii 1 --prune-salience 2 --spacing 0.65"
+    assert run("m.png", *words.split(), "--unit", "um")[0] == 0
+    row = rows_of(tmp_path / "skeletons").loc["m"]
+    assert row["unit"] == "um" and row["threshold"] == 100
+    counted = {"closed-px", "filled-px", "dropped-objects", "pruned-branches", "pruned-length"}
+    assert counted <= set(row.index)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.png"], "nowhere.png: no such file or folder"),
+        (["*.xyz"], "no such file or folder"),
+        (["."], "found 1 .txt; expected images: png"),
+        (["a.png", "--formats", "pdf"], "--formats pdf: expected some of png, overlay"),
+        (["a.png", "--tolerance", "wide"], "--tolerance 'wide': expected 0 or more pixels"),
+        (["a.png", "--prune-radii", "-1"], "--prune-radii -1.0: expected 0 or more"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(run, tmp_path, words, message):
+    (tmp_path / "only.txt").write_text("x")
+    if words[0] == "a.png":
+        save(tmp_path / "a.png", BAR)
+    with pytest.raises(UserError, match=message.replace("*", ".")):
+        run(*words)
+
+
+def test_an_unwritable_folder_is_no_fault_of_the_image(run, tmp_path):
+    save(tmp_path / "a.png", BAR)
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OSError):
+        run("a.png", "--out", "out")
