@@ -58,8 +58,7 @@ def test_folders_import_only_those_before_them():
     wrong = []
     for path in PACKAGE.rglob("*.py"):
         place = path.relative_to(PACKAGE)
-        inner = len(place.parts) > 1  # the package itself offers what `skeletons` does
-        may = LAYERS[: LAYERS.index(place.parts[0]) + 1] if inner else ["skeletons"]
+        may = LAYERS[: LAYERS.index(place.parts[0]) + 1] if len(place.parts) > 1 else []
         wrong += [f"{place} imports {name}" for name in imported_folders(path) - set(may)]
     assert wrong == []
 

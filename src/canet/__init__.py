@@ -10,6 +10,8 @@ Each folder imports only those before it (`tests/test_layers.py`):
 `skeletons` (of anybody's masks) → `report` → `benchmarks`.
 """
 
+from importlib import import_module
+
 __all__ = ["Options", "Skeleton", "skeletonize"]
 
 
@@ -17,6 +19,4 @@ def __getattr__(name: str) -> object:
     """What `canet.skeletons` offers, imported when it is first asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from canet import skeletons
-
-    return getattr(skeletons, name)
+    return getattr(import_module("canet.skeletons"), name)
