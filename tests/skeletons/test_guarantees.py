@@ -49,7 +49,7 @@ def test_what_is_pruned_leaves_pieces_and_loops():
             assert not (pruned.pixels & ~plain.pixels).any()
             assert pieces_and_holes(pruned.pixels) == pieces_and_holes(mask)
             assert (zhang_suen(pruned.pixels) == pruned.pixels).all()
-            gone = plain.summary["length"] - pruned.summary["length"]
+            gone = plain.summary["pixels"] - pruned.summary["pixels"]
             assert (pruned.summary["pruned-branches"] > 0) == (gone > 0)
 
 

@@ -44,7 +44,7 @@ def graph_of_pixels(skeleton: np.ndarray) -> SkeletonGraph:
 
 
 def merge_junctions(graph: SkeletonGraph) -> tuple[SkeletonGraph, np.ndarray]:
-    """Junctions that are neighbours as one node, the one with the largest radius.
+    """Junctions that are neighbours as one node, the one with the largest inscribed circle.
 
     Neighbours that enclose a hole stay as they are.
 
@@ -63,7 +63,7 @@ def merge_junctions(graph: SkeletonGraph) -> tuple[SkeletonGraph, np.ndarray]:
     nodes_of = np.bincount(cluster, minlength=1)
     edges_of = np.bincount(cluster[a], minlength=len(nodes_of))
     is_tree = edges_of < nodes_of
-    best = np.lexsort((-graph.radius, cluster))
+    best = np.lexsort((-graph.inscribed, cluster))
     leader = np.empty(len(nodes_of), np.int64)
     leader[cluster[best[::-1]]] = best[::-1]
     stands_for = np.where(is_tree[cluster], leader[cluster], np.arange(count))

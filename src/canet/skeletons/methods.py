@@ -33,13 +33,11 @@ class Line:
         pixels: (H, W) bool, within the mask.
         axis: with positions finer than a pixel.
         tolerance_px: the largest of the mask's parts.
-        is_itself: (H, W) bool, where the mask is one pixel wide, so that the line is the mask.
     """
 
     pixels: np.ndarray
     axis: SkeletonGraph
     tolerance_px: float
-    is_itself: np.ndarray
 
 
 def draw_line(mask: np.ndarray, options: Options) -> Line:
@@ -48,18 +46,17 @@ def draw_line(mask: np.ndarray, options: Options) -> Line:
     By scikit-image's methods what they return. By ours one 8-connected piece in each of the mask's,
     through all of its 4-connected parts, with a loop around each hole, and thin.
     """
-    nowhere = np.zeros(mask.shape, bool)
     if options.method in SCIKIT_IMAGE:
-        return Line(SCIKIT_IMAGE[options.method](mask), SkeletonGraph.empty(), 0.0, nowhere)
+        return Line(SCIKIT_IMAGE[options.method](mask), SkeletonGraph.empty(), 0.0)
     margin = _margin(mask) if options.reach_border else 0
     kept, axis, tolerance_px = _draw(np.pad(mask, margin, mode="edge"), options)
     kept, axis = (
         kept[margin:, margin:][: mask.shape[0], : mask.shape[1]],
         axis.moved(-margin).within(mask.shape),
     )
-    itself = nowhere if options.method == "canet" else _thin_lines(mask, tolerance_px)
-    pixels = thin_through(mask, kept | itself, ends=_ends_of(axis, mask.shape))
-    return Line(pixels, axis, tolerance_px, itself)
+    if options.method == "compact":
+        kept = kept | _thin_lines(mask, tolerance_px)
+    return Line(thin_through(mask, kept, ends=_ends_of(axis, mask.shape)), axis, tolerance_px)
 
 
 def _draw(mask: np.ndarray, options: Options) -> tuple[np.ndarray, SkeletonGraph, float]:

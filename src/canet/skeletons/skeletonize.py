@@ -144,8 +144,7 @@ def _measured(mask: np.ndarray, line: Line) -> Samples:
     centre = np.stack(at[::-1], axis=1) + 0.5
     limit = distance_map(mask)[at] - 0.5 + np.hypot(*(samples.xy - centre).T)
     inscribed = np.fmin(samples.inscribed, limit)
-    off_axis = np.isnan(samples.radius) | line.is_itself[at]
     # a circle may have come from a pixel beside
     radius = np.fmin(samples.radius, inscribed + line.tolerance_px + MOVED_PX)
-    radius = np.where(off_axis, inscribed, radius)
+    radius = np.where(np.isnan(samples.radius), inscribed, radius)
     return replace(samples, inscribed=inscribed, radius=radius)
