@@ -8,6 +8,7 @@ maps         repairing and distance transform against merely reading and decodin
 predict      a network's prediction per image against skimage's medial_axis and skeletonize
 postprocess  joining and trimming held-out skeletons against plain thresholding
 compact      the steps of a compact skeleton against skimage's, and its cost over the image's size
+skeletonize  skeletons of anybody's masks against scikit-image's four, 256² to 4096²; memory
 train        images/s of training, change by change from plain torch, and the share of the device's
              matrix rate
 submission   memory and seconds of make_submission over 10, 100, … --count shapes (copies, renamed)
@@ -18,18 +19,22 @@ examples:
   python src/benchmark.py predict --recipe cpu           fresh weights: speed without training
   python src/benchmark.py postprocess --recipe cpu
   python src/benchmark.py compact --images photos/
+  python src/benchmark.py skeletonize                    minutes
   python src/benchmark.py train --recipe paper           minutes, most of them compiling
   python src/benchmark.py train --recipe paper --rows plain compile batch32
   python src/benchmark.py submission --run cpu --images photos/ --count 10000
 """
 
+from importlib import import_module
 from pathlib import Path
 
 from canet.core import cli
 from canet.core.console import announce
 from canet.data.data_set import DataSet, list_images
 
-KINDS = ["maps", "predict", "train", "postprocess", "compact", "submission"]
+KINDS = ["maps", "predict", "train", "postprocess", "compact", "skeletonize", "submission"]
+MODULES = {"predict": "prediction", "train": "training", "postprocess": "postprocessing"}
+WITHOUT_SHAPES = ("train", "postprocess", "skeletonize")
 
 
 def main() -> None:
@@ -43,35 +48,26 @@ def main() -> None:
     args = parser.parse_args()
     recipe = cli.load_recipe(args)
     folder = args.images or DataSet.of(recipe).train_shapes.path
-    reads = {"train": [], "postprocess": [recipe.run_folder]}.get(args.what, [folder])
+    without = args.what in WITHOUT_SHAPES
+    reads = [recipe.run_folder] if args.what == "postprocess" else [] if without else [folder]
     announce(f"benchmark {args.what}", reads, [])
-    paths = [] if args.what in ("train", "postprocess") else list_images(folder)
+    paths = [] if without else list_images(folder)
     some = paths[:: max(1, len(paths) // args.count)][: args.count]
+    name = MODULES.get(args.what, args.what)
+    measure = getattr(import_module(f"canet.benchmarks.{name}"), f"benchmark_{name}")
     match args.what:
         case "train":
-            from canet.benchmarks.training import benchmark_training
-
-            benchmark_training(recipe, rows=args.rows, device_name=args.device)
+            measure(recipe, rows=args.rows, device_name=args.device)
         case "postprocess":
-            from canet.benchmarks.postprocessing import benchmark_postprocessing
-
-            benchmark_postprocessing(recipe)
+            measure(recipe)
         case "submission":
-            from canet.benchmarks.submission import benchmark_submission
-
-            benchmark_submission(args.run or "weights/geometry", paths, args.count)
-        case "maps":
-            from canet.benchmarks.maps import benchmark_maps
-
-            benchmark_maps(some)
-        case "compact":
-            from canet.benchmarks.compact import benchmark_compact
-
-            benchmark_compact(some)
+            measure(args.run or "weights/geometry", paths, args.count)
         case "predict":
-            from canet.benchmarks.prediction import benchmark_prediction
-
-            benchmark_prediction(recipe, some, run=args.run, device_name=args.device)
+            measure(recipe, some, run=args.run, device_name=args.device)
+        case "skeletonize":
+            measure()
+        case "maps" | "compact":
+            measure(some)
 
 
 if __name__ == "__main__":

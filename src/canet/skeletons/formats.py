@@ -62,8 +62,8 @@ def write_svg(skeleton: Skeleton, folder: Path) -> None:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}">',
         f'<path id="mask" fill="#cdd0d4" fill-rule="evenodd" d="{_outline_path(skeleton)}"/>',
-        '<g id="skeleton" fill="none" stroke-linejoin="round" stroke-linecap="round" '
-        'vector-effect="non-scaling-stroke">',
+        "<style>#skeleton path { vector-effect: non-scaling-stroke; stroke-width: 2px }</style>",
+        '<g id="skeleton" fill="none" stroke-linejoin="round" stroke-linecap="round">',
     ]
     for k, branch in enumerate(skeleton.graph.branches):
         colour = "#{:02x}{:02x}{:02x}".format(*COLOURS[k % len(COLOURS)])
