@@ -13,7 +13,7 @@ from canet.skeletons import skeletonize
 from canet.skeletons.methods import SCIKIT_IMAGE
 
 SIZES_PX = (256, 512, 1024, 2048, 4096)
-LARGEST_THIN_PX = 2048  # beyond it scikit-image's `thin` takes minutes
+LARGEST_THIN_PX = 1024  # beyond it scikit-image's `thin` takes minutes
 MB = 2**20
 
 

@@ -43,9 +43,15 @@ class Outline:
 
 
 @compiled
-def _cracks(mask, count):
+def _cracks(mask):
     """The sides of pixels on the border: start, end (x, y), and which leave a corner."""
     height, width = mask.shape
+    count = 0
+    for r in range(height + 1):
+        for c in range(width + 1):
+            here = r < height and c < width and mask[r, c]
+            count += here != (r > 0 and c < width and mask[r - 1, c])
+            count += here != (c > 0 and r < height and mask[r, c - 1])
     start = np.empty((count, 2), np.int32)
     end = np.empty((count, 2), np.int32)
     leaving = np.full((height + 1, width + 1, 2), -1, np.int32)
@@ -134,9 +140,8 @@ def trace_outline(mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> Outline
     """
     if mask.ndim != 2 or mask.dtype != bool:
         raise ValueError(f"mask is {mask.ndim}-D {mask.dtype}; expected 2-D bool")
-    padded = np.pad(mask, 1)
-    count = np.count_nonzero(np.diff(padded, axis=0)) + np.count_nonzero(np.diff(padded, axis=1))
-    start, end, leaving = _cracks(np.ascontiguousarray(mask), count)
+    start, end, leaving = _cracks(np.ascontiguousarray(mask))
+    count = len(start)
     after = _successors(start, end, leaving)
     row_by_row = np.lexsort((np.arange(count), start[:, 0], start[:, 1]))
     sides, chain, place = _chains(after, row_by_row)

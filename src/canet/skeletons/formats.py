@@ -38,10 +38,12 @@ def write_png_file(skeleton: Skeleton, folder: Path) -> None:
 
 def write_overlay(skeleton: Skeleton, folder: Path) -> None:
     """`overlay.png`: branches in colours over the mask, ends and junctions as dots; enlarged."""
-    inside = skeleton.mask.inside
-    scale = max(1, min(16, OVERLAY_PX // max(inside.shape)))
-    picture = np.where(inside[..., None], np.uint8(INSIDE), np.uint8(GROUND))
-    picture = np.ascontiguousarray(picture.repeat(scale, 0).repeat(scale, 1))
+    scale = max(1, min(16, OVERLAY_PX // max(skeleton.pixels.shape)))
+    objects = skeleton.mask.objects.repeat(scale, 0).repeat(scale, 1)
+    shown = objects > 0
+    shown[1:] &= objects[1:] == objects[:-1]  # a line between labels that touch
+    shown[:, 1:] &= objects[:, 1:] == objects[:, :-1]
+    picture = np.where(shown[..., None], np.uint8(INSIDE), np.uint8(GROUND))
     at = np.round((skeleton.graph.xy * scale - 0.5) * 2**SHIFT).astype(np.int32)
     width = max(1, round(scale / 2))
     for k, branch in enumerate(skeleton.graph.branches):
@@ -65,11 +67,10 @@ def write_svg(skeleton: Skeleton, folder: Path) -> None:
         "<style>#skeleton path { vector-effect: non-scaling-stroke; stroke-width: 2px }</style>",
         '<g id="skeleton" fill="none" stroke-linejoin="round" stroke-linecap="round">',
     ]
-    for k, branch in enumerate(skeleton.graph.branches):
+    table = skeleton.branches[["branch-distance", "mean-radius"]].to_numpy()
+    for k, (branch, (length, mean)) in enumerate(zip(skeleton.graph.branches, table)):
         colour = "#{:02x}{:02x}{:02x}".format(*COLOURS[k % len(COLOURS)])
-        mean = skeleton.branches["mean-radius"].iat[k]
-        said = f"branch {k}, length {skeleton.branches['branch-distance'].iat[k]:.2f}, "
-        said += f"mean radius {mean:.2f} {skeleton.options.unit}"
+        said = f"branch {k}, length {length:.2f}, mean radius {mean:.2f} {skeleton.options.unit}"
         way = _path(skeleton.graph.xy[branch.nodes])
         lines.append(f'<path stroke="{colour}" d="{way}"><title>{escape(said)}</title></path>')
     lines.append("</g>")

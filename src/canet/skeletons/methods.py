@@ -10,7 +10,7 @@ from skimage.morphology import medial_axis, skeletonize, thin
 
 from canet.geometry import SkeletonGraph, compact_skeleton
 from canet.geometry.distance import distance_map
-from canet.geometry.outline import Outline, piece_outlines
+from canet.geometry.outline import piece_outlines
 from canet.geometry.thinning import thin_through
 from canet.skeletons.options import Options
 
@@ -66,16 +66,15 @@ def _draw(mask: np.ndarray, options: Options) -> tuple[np.ndarray, SkeletonGraph
 
         return network_line(mask), SkeletonGraph.empty(), 0.0
     tolerances = _tolerances(mask, options)
-    axis = SkeletonGraph.union([_axis(o, t) for o, t in zip(piece_outlines(mask), tolerances)])
-    axis = axis.moved(-ASIDE_PX)
+    graphs, around = [], []
+    for outline, tolerance_px in zip(piece_outlines(mask), tolerances):
+        graphs.append(compact_skeleton(outline, tolerance_px))
+        around.append(outline.length.max())
+    axis = SkeletonGraph.union(graphs).moved(-ASIDE_PX)
+    # the shorter way round, wherever the skeleton was begun; infinite in rings
+    rest = np.repeat(around, [len(g) for g in graphs]) - axis.arc
+    axis = replace(axis, arc=np.where(np.isinf(axis.arc), np.inf, np.minimum(axis.arc, rest)))
     return axis.draw(mask.shape), axis, max(tolerances, default=0.0)
-
-
-def _axis(outline: Outline, tolerance_px: float) -> SkeletonGraph:
-    """A compact skeleton whose arcs are the shorter way round, wherever it was begun."""
-    graph = compact_skeleton(outline, tolerance_px)
-    rest = np.where(np.isinf(graph.arc), np.inf, outline.length.max() - graph.arc)
-    return replace(graph, arc=np.minimum(graph.arc, rest))
 
 
 def _ends_of(axis: SkeletonGraph, size: tuple[int, int]) -> np.ndarray:

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from canet.geometry.graph import Branch, SkeletonGraph
+from canet.geometry.graph import SkeletonGraph
 from canet.postprocess.rescale import topology
 from canet.skeletons.mask import Mask
 from canet.skeletons.options import Options
@@ -54,48 +54,51 @@ class Skeleton:
         column (1), whose centres are at whole numbers, as arrays have them. `branch-type`: 0 end to
         end, 1 junction to end, 2 junction to junction, 3 a ring.
         """
-        rows = [self._row(branch) for branch in self.graph.branches]
-        table = pd.DataFrame(rows, columns=[*COLUMNS, "label"])
-        kinds = {c: "int64" for c in COLUMNS[:3] + ("branch-type",)}
-        return table.astype(kinds | {c: "float64" for c in COLUMNS if c not in kinds})
+        graph, size, found = self.graph, self.options.spacing, self.graph.branches
+        ends = np.array([b.nodes[[0, -1]] for b in found], int).reshape(-1, 2)
+        length = np.array([b.length_px for b in found])
+        first, last = (graph.xy[e, ::-1] - 0.5 for e in ends.T)  # row, column
+        straight = np.hypot(*(first - last).T)
+        columns = {
+            "skeleton-id": self.component[ends[:, 0]],
+            "node-id-src": ends[:, 0],
+            "node-id-dst": ends[:, 1],
+            "branch-distance": length * size,
+            "branch-type": self._kinds(ends),
+        }
+        for scale, kind in ((1, "image-coord"), (size, "coord")):
+            for place, xy in (("src", first), ("dst", last)):
+                columns |= {f"{kind}-{place}-{axis}": xy[:, axis] * scale for axis in range(2)}
+        columns["euclidean-distance"] = straight * size
+        columns |= self._radii()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            columns["tortuosity"] = np.where(straight > 0, length / straight, np.inf)
+        return pd.DataFrame(columns | {"label": self.label[ends[:, 0]]})
 
-    def _row(self, branch: Branch) -> tuple:
-        first, last = branch.nodes[0], branch.nodes[-1]
-        size = self.options.spacing
-        ends = self.graph.xy[[first, last], ::-1].ravel() - 0.5
-        radius = self.graph.inscribed[branch.nodes] * size
-        straight = float(np.hypot(*(self.graph.xy[first] - self.graph.xy[last]))) * size
-        length = branch.length_px * size
-        return (
-            self.component[first],
-            first,
-            last,
-            length,
-            self.kind_of(branch),
-            *ends,
-            *ends * size,
-            straight,
-            self._mean(branch) * size,
-            radius.min(),
-            radius.max(),
-            length / straight if straight else np.inf,
-            self.label[first],
-        )
+    def _kinds(self, ends: np.ndarray) -> np.ndarray:
+        """`branch-type` of branches between two nodes, (B, 2)."""
+        degrees = self.graph.degree[ends]
+        kinds = np.array([JUNCTION_TO_JUNCTION, JUNCTION_TO_END, END_TO_END])
+        is_ring = (ends[:, 0] == ends[:, 1]) & (degrees[:, 0] == 2)
+        return np.where(is_ring, CYCLE, kinds[(degrees == 1).sum(1)])
 
-    def _mean(self, branch: Branch) -> float:
-        """Mean radius along a branch, px: each edge counts by its length."""
-        weights = self.graph.edge_length[branch.edges]
-        radius = self.graph.inscribed[branch.nodes]
-        middle = (radius[:-1] + radius[1:]) / 2
-        return float(np.average(middle, weights=weights) if weights.sum() else middle.mean())
-
-    def kind_of(self, branch: Branch) -> int:
-        """Its `branch-type`."""
-        degrees = self.graph.degree[branch.nodes[[0, -1]]]
-        if branch.nodes[0] == branch.nodes[-1] and degrees[0] == 2:
-            return CYCLE
-        free = int((degrees == 1).sum())
-        return (JUNCTION_TO_JUNCTION, JUNCTION_TO_END, END_TO_END)[free]
+    def _radii(self) -> dict[str, np.ndarray]:
+        """Mean, least and largest radius of each branch; in the mean edges count by their length."""
+        found, radius = self.graph.branches, self.graph.inscribed * self.options.spacing
+        if not found:
+            return {f"{name}-radius": np.empty(0) for name in ("mean", "min", "max")}
+        own = radius[np.concatenate([b.nodes for b in found])]
+        begins = np.cumsum([0] + [len(b.nodes) for b in found[:-1]])
+        edges = np.concatenate([b.edges for b in found])
+        weight = self.graph.edge_length[edges] + np.finfo(float).tiny
+        middle = radius[self.graph.edges[edges]].mean(1)
+        first = np.cumsum([0] + [len(b.edges) for b in found[:-1]])
+        mean = np.add.reduceat(weight * middle, first) / np.add.reduceat(weight, first)
+        return {
+            "mean-radius": mean,
+            "min-radius": np.minimum.reduceat(own, begins),
+            "max-radius": np.maximum.reduceat(own, begins),
+        }
 
     @cached_property
     def special(self) -> np.ndarray:
@@ -180,25 +183,3 @@ class Skeleton:
                 radii=self.graph.inscribed[branch.nodes] * size,
             )
         return graph
-
-
-COLUMNS = (
-    "skeleton-id",
-    "node-id-src",
-    "node-id-dst",
-    "branch-distance",
-    "branch-type",
-    "image-coord-src-0",
-    "image-coord-src-1",
-    "image-coord-dst-0",
-    "image-coord-dst-1",
-    "coord-src-0",
-    "coord-src-1",
-    "coord-dst-0",
-    "coord-dst-1",
-    "euclidean-distance",
-    "mean-radius",
-    "min-radius",
-    "max-radius",
-    "tortuosity",
-)
