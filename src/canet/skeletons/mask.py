@@ -15,6 +15,7 @@ from canet.postprocess.connect import label_pieces
 from canet.skeletons.options import Options
 
 MOST_LABELS = 100_000
+AROUND_PX = 2  # of ground around an object
 RANGES = {"uint8": 255, "uint16": 65535, "uint32": 2**32 - 1}  # of grey levels
 
 
@@ -42,10 +43,16 @@ class Mask:
         return self.objects > 0
 
     def boxes(self) -> Iterator[tuple[int, tuple[slice, slice]]]:
-        """Each label's number and the box, rows and columns, that it fills."""
+        """Each label's number and a box, rows and columns, with some ground around it.
+
+        A box ends at a label where the image does.
+        """
         for number, box in enumerate(ndimage.find_objects(self.objects), start=1):
             if box is not None:
-                yield number, box
+                yield (
+                    number,
+                    tuple(slice(max(0, s.start - AROUND_PX), s.stop + AROUND_PX) for s in box),
+                )
 
 
 def find_mask(image: np.ndarray, opaque: np.ndarray | None, options: Options) -> Mask:

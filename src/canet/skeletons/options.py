@@ -79,11 +79,6 @@ class Options:
         return value / 100 * width_px if share else value
 
     @property
-    def needs_image(self) -> bool:
-        """Whether an object is to be seen in its whole image, not in its bounding box."""
-        return self.reach_border or self.method in SCIKIT_IMAGE
-
-    @property
     def prunes(self) -> bool:
         """Whether spurs are pruned."""
         return any(getattr(self, name) for name in PRUNING)

@@ -83,7 +83,7 @@ class Skeleton:
         return np.where(is_ring, CYCLE, kinds[(degrees == 1).sum(1)])
 
     def _radii(self) -> dict[str, np.ndarray]:
-        """Mean, least and largest radius of each branch; in the mean edges count by their length."""
+        """Mean, least and largest radius of branches; edges count by their length in the mean."""
         found, radius = self.graph.branches, self.graph.inscribed * self.options.spacing
         if not found:
             return {f"{name}-radius": np.empty(0) for name in ("mean", "min", "max")}

@@ -50,16 +50,13 @@ def skeleton_of(grey: np.ndarray, opaque: np.ndarray | None, options: Options) -
     graphs, labels = [], []
     pruned = [0, 0.0]
     for number, box in mask.boxes():
-        if options.needs_image:
-            box = (slice(None), slice(None))
         own = mask.objects[box] == number
         line = draw_line(own, options)
         drawn = _MeasuredLine(own, line, options)
         if options.prunes:
             drawn.prune()
-        top, left = box[0].start or 0, box[1].start or 0
         pixels[box] |= drawn.pixels
-        graphs.append(drawn.graph.moved((left, top)))
+        graphs.append(drawn.graph.moved((box[1].start, box[0].start)))
         labels.append(np.full(len(graphs[-1]), mask.values[number - 1]))
         pruned = [a + b for a, b in zip(pruned, drawn.pruned)]
     if options.prunes:
