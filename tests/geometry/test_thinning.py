@@ -6,6 +6,7 @@ from foreign_masks import all_kinds, blobs, noise, pieces_and_holes
 from scipy import ndimage
 from skimage.morphology import medial_axis, skeletonize
 
+from canet.geometry.distance import distance_map
 from canet.geometry.thinning import NEIGHBOURS, SIMPLE, thin_through, thin_to
 
 
@@ -80,5 +81,5 @@ def test_ends_stay_rather_than_what_is_beside():
 def test_every_4_connected_part_keeps_a_pixel():
     for name, mask in all_kinds(28):
         parts, count = ndimage.label(mask)
-        thin = thin_through(mask, np.zeros_like(mask))
+        thin = thin_through(mask, np.zeros_like(mask), distance=distance_map(mask))
         assert len(np.unique(parts[thin])) == count, name

@@ -9,11 +9,12 @@ from foreign_masks import pieces_and_holes
 from scipy import ndimage
 
 from canet.core.console import REPOSITORY
-from canet.core.images import write_png
+from canet.core.images import read_grey, write_png
 from canet.geometry.candidates import plain_skeleton
 from canet.postprocess.mend import mended
 from canet.selection import forest
 from canet.submission.by_geometry import geometry_predictor
+from canet.submission.by_method import draw_folder
 
 HOME = REPOSITORY / "weights" / "geometry"
 
@@ -96,6 +97,19 @@ def test_no_loops_come_from_enlarging(run, size):
     shape, k = ground(size), size // 4
     shape[k : 3 * k, k : 3 * k] = 255
     assert pieces_and_holes(run(shape)) == (1, 0)
+
+
+@pytest.mark.parametrize("end", [(107, 76), (107, 20), (60, 110)])
+def test_the_plain_method_joins_what_touches_in_corners(tmp_path, end):
+    line, corners = ground(128), ground(128)
+    cv2.line(line, (20, 50), end, 255, 1)
+    corners[10:30, 10:30] = corners[30:50, 30:50] = corners[50:70, 50:70] = 255
+    write_png(tmp_path / "in/line.png", line)
+    write_png(tmp_path / "in/corners.png", corners)
+    draw_folder("compact", tmp_path / "in", tmp_path / "out")
+    drawn = read_grey(tmp_path / "out/line.png") > 0
+    assert pieces_and_holes(drawn)[0] == 1 and drawn.sum() > 0.9 * (line > 0).sum()
+    assert pieces_and_holes(read_grey(tmp_path / "out/corners.png") > 0) == (1, 0)
 
 
 def test_two_bars_at_a_distance_of_two():

@@ -13,6 +13,7 @@ from PIL import Image
 import skeletonize
 from canet.core.console import UserError
 from canet.core.images import read_grey
+from canet.skeletons import folder
 
 BAR = np.zeros((40, 60), np.uint8)
 BAR[15:25, 10:50] = 255
@@ -40,8 +41,8 @@ def save(path, image) -> None:
     Image.fromarray(image).save(path)
 
 
-def rows_of(folder) -> pd.DataFrame:
-    return pd.read_csv(folder / "summary.csv", keep_default_na=False).set_index("image")
+def rows_of(out) -> pd.DataFrame:
+    return pd.read_csv(out / "summary.csv", keep_default_na=False).set_index("image")
 
 
 @pytest.mark.parametrize("kind", ["png", "tif", "tiff", "bmp", "gif", "webp", "PNG"])
@@ -86,6 +87,53 @@ def test_globs_and_equal_names_in_two_folders(run, tmp_path):
     assert sorted(rows_of(tmp_path / "skeletons").index) == ["b", "one/a", "two/a"]
 
 
+def test_no_two_images_share_a_folder(run, tmp_path):
+    for name in ("a.png", "a.bmp", "a.png.png", "summary.csv.png", "B.png", "b.gif"):
+        save(tmp_path / "in" / name, BAR)
+    assert run("in")[0] == 0
+    names = {"a.png", "a.bmp", "a.png.png", "summary.csv.png", "B.png", "b.gif"}
+    assert set(rows_of(tmp_path / "skeletons").index) == names
+    assert all((tmp_path / "skeletons" / n / "skeleton.png").is_file() for n in names)
+
+
+def test_globs_keep_the_folders_behind_their_wildcards(run, tmp_path):
+    for name in ("in/sub/a.png", "in/sub/deep/b.png", "in/other/c.png"):
+        save(tmp_path / name, BAR)
+    run("in/sub*/**/*.png")
+    assert sorted(rows_of(tmp_path / "skeletons").index) == ["sub/a", "sub/deep/b"]
+
+
+def test_links_that_lead_nowhere_are_named(run, tmp_path):
+    save(tmp_path / "in/a.png", BAR)
+    (tmp_path / "in/b.png").symlink_to("nowhere.png")
+    code, said = run("in")
+    assert code == 1 and "error: in/b.png: does not exist" in said
+
+
+def test_a_channel_of_one_and_float_colours_are_no_pages(run, tmp_path):
+    np.save(tmp_path / "one.npy", BAR[..., None])
+    np.save(tmp_path / "colour.npy", np.repeat((BAR / 255)[..., None], 3, 2))
+    assert run("one.npy", "colour.npy")[0] == 0
+    table = rows_of(tmp_path / "skeletons")
+    assert table["area"].tolist() == [400, 400] and (table["page"] == "").all()
+
+
+def test_what_is_interrupted_keeps_what_is_done(run, tmp_path, monkeypatch, capsys):
+    for name in "abc":
+        save(tmp_path / f"in/{name}.png", BAR)
+    ended, work = [], folder._skeletonize_file
+
+    def interrupted(source, **given):
+        if source.name == "b":
+            raise KeyboardInterrupt
+        return work(source, **given)
+
+    monkeypatch.setattr(folder, "_skeletonize_file", interrupted)
+    monkeypatch.setattr(folder.os, "_exit", lambda code: ended.append(code))
+    run("in")
+    assert ended == [1] and list(rows_of(tmp_path / "skeletons").index) == ["a"]
+
+
 def test_what_cannot_be_read_is_named_and_the_rest_is_done(run, tmp_path):
     save(tmp_path / "in/good.png", BAR)
     Image.fromarray(BAR).save(tmp_path / "in/photo.jpg")
@@ -113,8 +161,8 @@ def test_empty_in_empty_out(run, tmp_path):
     save(tmp_path / "empty.png", BAR * 0)
     every = "png,overlay,svg,csv,graphml,geojson,swc"
     assert run("empty.png", "--formats", every)[0] == 0
-    folder = tmp_path / "skeletons/empty"
-    assert len(list(folder.iterdir())) == 8 and not read_grey(folder / "skeleton.png").any()
+    out = tmp_path / "skeletons/empty"
+    assert len(list(out.iterdir())) == 8 and not read_grey(out / "skeleton.png").any()
     row = rows_of(tmp_path / "skeletons").loc["empty"]
     assert row["length"] == row["branches"] == row["skeletons"] == row["largest-width"] == 0
 
@@ -165,6 +213,10 @@ def test_switches_of_the_command_line(run, tmp_path):
         (["nowhere.png"], "nowhere.png: no such file or folder"),
         (["*.xyz"], "no such file or folder"),
         (["."], "found 1 .txt; expected images: png"),
+        (["a.png", "--formats", ""], "--formats is empty: expected some of png"),
+        (["a.png", "--threshold", "nan"], "--threshold nan: expected a grey level"),
+        (["a.png", "--unit", "a\nb"], "--unit 'a"),
+        ([".", "--out", "."], "--out .: holds the images; name another folder"),
         (["a.png", "--formats", "pdf"], "--formats pdf: expected some of png, overlay"),
         (["a.png", "--tolerance", "wide"], "--tolerance 'wide': expected 0 or more pixels"),
         (["a.png", "--prune-radii", "-1"], "--prune-radii -1.0: expected 0 or more"),

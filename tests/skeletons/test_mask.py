@@ -37,6 +37,24 @@ def test_grey_is_cut_at_half_of_its_range_and_said(dtype, high):
     assert "4 grey levels: cut at" in skeleton.mask.warnings[0]
 
 
+def test_a_scan_of_12_bits_is_no_label_image():
+    rng = np.random.default_rng(0)
+    scan = (np.where(BAR, 3000, 500) + rng.normal(0, 100, BAR.shape)).astype(np.uint16)
+    skeleton = canet.skeletonize(scan)
+    assert (skeleton.mask.inside == BAR).all() and skeleton.mask.threshold == 2047.5
+    dim = (scan // 32).astype(np.uint8)  # below half of 8 bits: nothing, and it is said
+    assert "nothing is inside" in " ".join(canet.skeletonize(dim).mask.warnings)
+
+
+def test_probabilities_may_overshoot_and_scores_are_cut_at_0():
+    chances = np.where(BAR, 0.95, 0.05)
+    chances[20, 20], chances[0, 0] = 1.02, -0.02
+    assert (inside(chances) == BAR).all()
+    assert (inside((chances - 0.5) * 10) == BAR).all()
+    assert (inside(np.where(BAR, np.inf, 0)) == BAR).all()
+    assert (inside(np.where(BAR, 200.0, 10) + (np.arange(60) % 2)) == BAR).all()  # grey as floats
+
+
 def test_a_threshold_is_a_level_or_otsu():
     grey = np.where(BAR, 90, 10).astype(np.uint8)
     grey[:, ::2] += 5
@@ -117,8 +135,11 @@ def test_cleaning_is_off_unless_asked_for_and_counted():
         ({"tolerance": "much"}, "tolerance 'much': expected 0 or more pixels"),
         ({"tolerance": -1}, "tolerance -1: expected 0 or more"),
         ({"tolerance": "nan%"}, "expected 0 or more"),
+        ({"tolerance": "5%%"}, "tolerance '5%': expected 0 or more"),
+        ({"close": 1.5}, "close 1.5: expected a whole number"),
+        ({"prune_length": "long"}, "prune_length 'long': expected 0 or more"),
         ({"threshold": "half"}, "threshold 'half': expected a grey level or otsu"),
-        ({"min_area": -3}, "min_area -3: expected 0 or more"),
+        ({"min_area": -3}, "min_area -3: expected a whole number"),
         ({"spacing": 0}, "spacing 0: expected more than 0"),
         ({"prune_salience": 3, "method": "lee"}, "lee knows no outline"),
         ({"labels": True, "invert": True}, "leave threshold and invert out"),
@@ -129,7 +150,7 @@ def test_what_does_not_fit_is_one_line(options, message):
         canet.skeletonize(BAR, **options)
 
 
-@pytest.mark.parametrize("image", [np.zeros((2, 3, 5)), np.zeros(4), np.array([["a"]])])
+@pytest.mark.parametrize("image", [np.zeros((9, 9, 5)), np.zeros(4), np.array([["a"]])])
 def test_what_is_no_image_is_one_line(image):
     with pytest.raises(UserError, match="is an array of"):
         canet.skeletonize(image)

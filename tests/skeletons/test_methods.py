@@ -59,6 +59,25 @@ def test_lines_reach_the_border_on_demand():
     assert canet.skeletonize(wide, reach_border=True).pixels.any()
 
 
+def test_at_the_border_a_road_has_its_width():
+    road = np.zeros((200, 200), np.uint8)
+    road[90:110] = 1
+    facts = canet.skeletonize(road, reach_border=True)
+    assert facts.summary["length"] == pytest.approx(200) and len(facts.branches) == 1
+    assert facts.branches["min-radius"][0] == pytest.approx(10, abs=0.01)
+    assert facts.nodes["radius"].tolist() == pytest.approx([10, 10], abs=0.05)
+
+
+@pytest.mark.parametrize("width", [9, 10, 11, 20, 21])
+def test_a_straight_bar_is_straight(width):
+    mask = np.zeros((100, 200), np.uint8)
+    mask[30 : 30 + width, 20:180] = 1
+    table = canet.skeletonize(mask).branches
+    longest = table.loc[table["branch-distance"].idxmax()]
+    assert table["tortuosity"].max() == pytest.approx(1)
+    assert longest["mean-radius"] == pytest.approx(width / 2, abs=0.1)
+
+
 def test_a_tolerance_may_be_a_share_of_each_objects_width():
     mask = np.zeros((260, 800), np.uint8)
     for left, unit in ((10, 10), (700, 2)):  # the same bar with a tooth, in two sizes

@@ -23,7 +23,11 @@ def cores() -> int:
 def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """What `function` makes of each item, in their order, a thread on each core.
 
-    It gains where the work is done outside Python's lock: in OpenCV, NumPy, decoders, hashes.
+    It gains where the work is done outside Python's lock: in OpenCV, NumPy, decoders, hashes. After
+    an error or an interruption items in work are not waited for.
     """
-    with ThreadPoolExecutor(cores()) as pool:
+    pool = ThreadPoolExecutor(cores())
+    try:
         yield from pool.map(function, items)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

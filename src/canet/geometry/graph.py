@@ -166,10 +166,14 @@ class SkeletonGraph:
         )
 
     def within(self, size: tuple[int, int]) -> "SkeletonGraph":
-        """Nodes that lie in a picture of a size (H, W), and the edges between them."""
-        stays = ((self.xy >= 0) & (self.xy < size[::-1])).all(1)
+        """Nodes that lie in a picture of a size (H, W), and the edges between them.
+
+        Those that lie on its border or up to a pixel beyond are put on the border.
+        """
+        stays = ((self.xy > -1) & (self.xy < np.add(size[::-1], 1))).all(1)
         place = np.cumsum(stays) - 1
         of_nodes = {f.name: getattr(self, f.name)[stays] for f in fields(self) if f.name != "edges"}
+        of_nodes["xy"] = np.clip(of_nodes["xy"], 0, size[::-1])
         return replace(self, edges=place[self.edges[stays[self.edges].all(1)]], **of_nodes)
 
     def moved(self, by: tuple[float, float] | float) -> "SkeletonGraph":

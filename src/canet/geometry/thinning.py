@@ -122,14 +122,13 @@ def _strip(state, pixels, simple, neighbours):
 
 
 def thin_through(
-    mask: np.ndarray, kept: np.ndarray, *, ends: np.ndarray | None = None
+    mask: np.ndarray, kept: np.ndarray, *, distance: np.ndarray, ends: np.ndarray | None = None
 ) -> np.ndarray:
     """`thin_to` with a pixel in each 4-connected part of the mask, its deepest where none is kept.
 
     Args:
-        mask, kept, ends: as of `thin_to`.
+        mask, kept, distance, ends: as of `thin_to`.
     """
-    distance = distance_map(mask)
     count, parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
     kept = kept & mask
     lacks = np.bincount(parts[kept], minlength=count) == 0

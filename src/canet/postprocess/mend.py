@@ -51,6 +51,8 @@ def _differs(skeleton: np.ndarray, region: np.ndarray, is_enlarged: bool) -> boo
     """Whether a skeleton leaves the region, or has other pieces or loops than it."""
     if (skeleton & ~region).any():
         return True
+    pieces, loops = topology(skeleton)
     if is_enlarged:
-        return topology(skeleton) != topology(region)
-    return topology(skeleton)[1] < topology(fill_holes(region, FAULT_PX))[1]
+        return (pieces, loops) != topology(region)
+    wanted = topology(fill_holes(region, FAULT_PX))
+    return pieces != wanted[0] or loops < wanted[1]

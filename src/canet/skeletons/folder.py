@@ -1,10 +1,13 @@
 """Many images: which there are, where their skeletons go, one table of all."""
 
+import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from glob import glob, has_magic
+from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
@@ -42,23 +45,20 @@ def find_images(asked: Sequence[str], out: Path) -> tuple[list[Source], list[Pat
         the images, each once, and what else lies in the folders.
 
     Raises:
-        UserError: something does not exist, or there is no image.
+        UserError: something does not exist, there is no image, or results would lie among them.
     """
     found: dict[Path, str] = {}
     others: list[Path] = []
     for word in asked:
-        paths = [Path(word)]
-        if not paths[0].exists() and has_magic(word):
-            paths = [Path(p) for p in sorted(glob(word, recursive=True))]
-        if not paths or not paths[0].exists():
-            raise UserError(f"{printable(word)}: no such file or folder; expected images")
+        start, paths = _matches(word)
         for path in paths:
+            if path.is_dir() and out.resolve() in (path.resolve(), *path.resolve().parents):
+                raise UserError(f"--out {shown(out)}: holds the images; name another folder")
             for inner in _files_of(path, out):
                 if path.is_dir() and inner.suffix.lower() not in SUFFIXES:
                     others.append(inner)
                 else:
-                    start = path if path.is_dir() else path.parent
-                    found.setdefault(inner.resolve(), str(inner.relative_to(start)))
+                    found.setdefault(inner.absolute(), str(inner.relative_to(start or path)))
     if not found:
         kinds = Counter(p.suffix.lower() or p.name for p in others)
         seen = listed(f"{n} {printable(kind)}" for kind, n in kinds.items()) or "nothing"
@@ -69,29 +69,49 @@ def find_images(asked: Sequence[str], out: Path) -> tuple[list[Source], list[Pat
     return _named(found), others
 
 
+def _matches(word: str) -> tuple[Path | None, list[Path]]:
+    """What a word of the command line names, and the folder that names are told from.
+
+    That is the folder of a file, a glob's part without wildcards, and None for a folder itself.
+    """
+    path = Path(word)
+    if path.exists() or path.is_symlink():
+        return None if path.is_dir() else path.parent, [path]
+    matches = [Path(p) for p in sorted(glob(word, recursive=True))] if has_magic(word) else []
+    if not matches:
+        raise UserError(f"{printable(word)}: no such file or folder; expected images")
+    fixed = [*takewhile(lambda part: not has_magic(part), path.parts)]
+    return Path(*fixed), matches
+
+
 def _files_of(path: Path, out: Path) -> Iterable[Path]:
+    """A file, or all in a folder; links that lead nowhere are files that cannot be read."""
     if not path.is_dir():
         return [path]
     out = out.resolve()
-    inner = (p for p in sorted(path.rglob("*")) if p.is_file())
+    inner = (p for p in sorted(path.rglob("*")) if p.is_file() or not p.exists())
     return [p for p in inner if out not in p.resolve().parents]
 
 
 def _named(found: dict[Path, str]) -> list[Source]:
     """Names without suffix; with as many folders before them and, if need be, with it as tell them
-    apart."""
+    apart, also where capitals do not."""
     parts = {path: len(Path(name).parts) for path, name in found.items()}
-    while True:
-        names = {path: Path(*path.parts[-n:]) for path, n in parts.items()}
-        times = Counter(names.values())
-        clashing = [path for path, name in names.items() if times[name] > 1]
-        if not clashing:
-            break
+    while clashing := _clashing({path: Path(*path.parts[-n:]) for path, n in parts.items()}):
         for path in clashing:
             parts[path] += 1
-    times = Counter(name.with_suffix("") for name in names.values())
-    stems = {path: name.with_suffix("") for path, name in names.items()}
-    return [Source(p, str(names[p] if times[stems[p]] > 1 else stems[p])) for p in found]
+    whole = {path: Path(*path.parts[-n:]) for path, n in parts.items()}
+    names = {path: name.with_suffix("") for path, name in whole.items()}
+    while clashing := [path for path in _clashing(names) if names[path] != whole[path]]:
+        names |= {path: whole[path] for path in clashing}
+    return [Source(path, str(name)) for path, name in names.items()]
+
+
+def _clashing(names: dict[Path, Path]) -> list[Path]:
+    """The files whose names are not theirs alone."""
+    times = Counter(str(name).casefold() for name in names.values())
+    times[SUMMARY] += 1
+    return [path for path, name in names.items() if times[str(name).casefold()] > 1]
 
 
 def skeletonize_files(
@@ -111,21 +131,36 @@ def skeletonize_files(
     Raises:
         UserError: see `find_images`; an unknown format.
     """
-    if unknown := [f for f in formats if f not in FORMATS]:
-        raise UserError(f"--formats {unknown[0]}: expected some of {', '.join(FORMATS)}")
+    if not formats or (unknown := [f for f in formats if f not in FORMATS]):
+        asked_for = unknown[0] if formats else "is empty"
+        raise UserError(f"--formats {asked_for}: expected some of {', '.join(FORMATS)}")
     sources, others = find_images(asked, out)
     announce("skeletonize", [Path(a) for a in asked], [out])
-    rows, failed, said = [], [], []
+    done: list[_Done] = []
     work = partial(_skeletonize_file, out=out, options=options, formats=formats)
     results = map(work, sources) if options.method == "canet" else in_threads(work, sources)
-    for done in progress(results, total=len(sources), unit="image", delay=2):
-        rows += done.rows
-        said += done.warnings
-        failed += [done.problem] if done.problem else []
-    write_text(out / SUMMARY, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
-    _tell(said, [f"{shown(path)}: no image, left alone" for path in others], failed)
-    print(f"   {len(rows)} skeletons in {shown(out)}/, one row each in {SUMMARY}")
+    try:
+        done.extend(progress(results, total=len(sources), unit="image", delay=2))
+    except KeyboardInterrupt:  # images in work would be waited for
+        _write_summary(done, out)
+        print(
+            f"\nstopped: {len(done)} of {len(sources)} files are done", file=sys.stderr, flush=True
+        )
+        os._exit(1)
+    rows = _write_summary(done, out)
+    failed = [d.problem for d in done if d.problem]
+    _tell("warning", [warning for d in done for warning in d.warnings])
+    _tell("warning", [f"{shown(path)}: no image, left alone" for path in others])
+    _tell("error", failed)
+    print(f"   {rows} skeletons in {shown(out)}/, one row each in {SUMMARY}")
     return len(failed)
+
+
+def _write_summary(done: list["_Done"], out: Path) -> int:
+    """Write `summary.csv`; returns the number of its rows."""
+    rows = [row for d in done for row in d.rows]
+    write_text(out / SUMMARY, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
+    return len(rows)
 
 
 @dataclass
@@ -164,12 +199,11 @@ def _write(skeleton: Skeleton, page: Page, folder: Path, formats: Sequence[str])
         FORMATS[name](skeleton, folder)
 
 
-def _tell(warnings: list[str], others: list[str], failed: list[str]) -> None:
-    for kind, lines in (("warning", warnings), ("warning", others), ("error", failed)):
-        for line in lines[:MOST_TOLD]:
-            print(f"   {kind}: {line}")
-        if len(lines) > MOST_TOLD:
-            print(f"   {kind}: … and {len(lines) - MOST_TOLD:,} more like these")
+def _tell(kind: str, lines: list[str]) -> None:
+    for line in lines[:MOST_TOLD]:
+        print(f"   {kind}: {line}")
+    if len(lines) > MOST_TOLD:
+        print(f"   {kind}: … and {len(lines) - MOST_TOLD:,} more like these")
 
 
 MOST_TOLD = 20

@@ -16,7 +16,9 @@ from canet.skeletons.options import Options
 
 MOST_LABELS = 100_000
 AROUND_PX = 2  # of ground around an object
-RANGES = {"uint8": 255, "uint16": 65535, "uint32": 2**32 - 1}  # of grey levels
+RANGES = [2**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]  # of grey levels
+OVERSHOT = 1.5  # up to which values count as probabilities
+MOST_ALIKE = 0.7  # share of neighbours that are equal, of labels
 
 
 @dataclass
@@ -76,6 +78,8 @@ def find_mask(image: np.ndarray, opaque: np.ndarray | None, options: Options) ->
         mask.objects = 1 - mask.objects
     if opaque is not None:
         mask.objects[~opaque] = 0
+    if not mask.inside.any() and image.any():
+        mask.warnings.append("nothing is inside (--threshold otsu, --invert)")
     if not options.labels and not options.invert and looks_inverted(mask.inside):
         mask.warnings.append("looks black on white: nearly all of the border is inside (--invert)")
     _close(mask, options.close)
@@ -85,11 +89,15 @@ def find_mask(image: np.ndarray, opaque: np.ndarray | None, options: Options) ->
 
 
 def _finite(image: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    if image.dtype.kind == "f" and (missing := ~np.isfinite(image)).any():
-        return np.where(missing, 0, image), [f"{missing.sum():,} pixels are no numbers: outside"]
     if image.dtype.kind not in "biuf":
         raise UserError(f"is an array of {image.dtype}; expected numbers")
-    return image, []
+    if image.dtype.kind != "f" or np.isfinite(image).all():
+        return image, []
+    known = image[np.isfinite(image)]
+    top, bottom = max(known.max(initial=1), 1), min(known.min(initial=0), 0)
+    missing = np.isnan(image)
+    said = [f"{missing.sum():,} pixels are no numbers: outside"] if missing.any() else []
+    return np.nan_to_num(image, nan=bottom, posinf=top, neginf=bottom), said
 
 
 def _labelled(image: np.ndarray) -> Mask:
@@ -118,7 +126,7 @@ def _thresholded(image: np.ndarray, options: Options) -> Mask:
         level = 0.0 if low == high else float(low)
         return Mask((image > level).astype(np.int32), np.array([1]))
     half = _half(image)
-    if image.dtype.kind in "iu" and high <= half:
+    if high <= half and _looks_labelled(image):
         said = f"{levels:,} levels up to {high}: all above 0 are inside (--labels keeps them apart)"
         return Mask((image > 0).astype(np.int32), np.array([1]), 0.0, warnings=[said])
     said = f"{levels:,} grey levels: cut at {half:g} (--threshold otsu, or a value)"
@@ -129,24 +137,36 @@ def _count_levels(image: np.ndarray) -> int:
     return len(np.unique(image))
 
 
+def _looks_labelled(image: np.ndarray) -> bool:
+    """Whether neighbours above 0 mostly have the same value, as in no picture."""
+    left, right = image[:, :-1], image[:, 1:]
+    both = (left > 0) & (right > 0)
+    same = np.count_nonzero(both & (left == right))
+    return image.dtype.kind in "iu" and same > MOST_ALIKE * np.count_nonzero(both)
+
+
 def _half(image: np.ndarray) -> float:
-    """Half of the range that an image was stored in."""
+    """Half of the range that an image was stored in, judged by its largest value."""
     high = float(image.max())
     if image.dtype.kind == "f":
-        return next((top / 2 for top in (1.0, 255.0) if high <= top), high / 2)
-    if high <= 255:  # 8-bit levels, whatever they are stored in
-        return 127.5
-    return RANGES.get(image.dtype.name, 65535 if high <= 65535 else high) / 2
+        if high <= OVERSHOT:  # probabilities, which interpolation may carry beyond 1
+            return 0.5
+        if image.min() < 0:
+            return 0.0  # scores before they become probabilities
+        if (image != np.rint(image)).any():
+            return high / 2
+    return next((top / 2 for top in RANGES if high <= top), high / 2)
 
 
 def _close(mask: Mask, radius: int) -> None:
-    """Closing by a disk, whole image padded; pixels go to the nearest label."""
+    """Closing by a disk; pixels go to the nearest label."""
     if not radius:
         return
-    side = 2 * radius + 1
-    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    padded = np.pad(mask.inside.view(np.uint8), side)
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disk)[side:-side, side:-side] > 0
+    outside = np.pad(~mask.inside, 2 * radius + 2, constant_values=True).view(np.uint8)
+    beyond = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > radius
+    inner = slice(2 * radius + 2, -2 * radius - 2)
+    depth = cv2.distanceTransform((~beyond).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    closed = (depth > radius)[inner, inner] if beyond.any() else ~beyond[inner, inner]
     mask.counts["closed-px"] = _add(mask, closed & ~mask.inside)
 
 

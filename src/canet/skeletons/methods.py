@@ -16,6 +16,7 @@ from canet.skeletons.options import Options
 
 # An axis between two rows of pixels is drawn in the first, whatever the last bits say.
 ASIDE_PX = 1e-6
+FORK_PX = 0.75
 # (H, W) bool → (H, W) bool: scikit-image's, taken as they are
 SCIKIT_IMAGE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "skeletonize": skeletonize,
@@ -33,11 +34,13 @@ class Line:
         pixels: (H, W) bool, within the mask.
         axis: with positions finer than a pixel.
         tolerance_px: the largest of the mask's parts.
+        depth: (H, W) float32, px: distance of each pixel's centre from the nearest one outside.
     """
 
     pixels: np.ndarray
     axis: SkeletonGraph
     tolerance_px: float
+    depth: np.ndarray
 
 
 def draw_line(mask: np.ndarray, options: Options) -> Line:
@@ -47,16 +50,19 @@ def draw_line(mask: np.ndarray, options: Options) -> Line:
     through all of its 4-connected parts, with a loop around each hole, and thin.
     """
     if options.method in SCIKIT_IMAGE:
-        return Line(SCIKIT_IMAGE[options.method](mask), SkeletonGraph.empty(), 0.0)
+        pixels = SCIKIT_IMAGE[options.method](mask)
+        return Line(pixels, SkeletonGraph.empty(), 0.0, distance_map(mask))
     margin = _margin(mask) if options.reach_border else 0
-    kept, axis, tolerance_px = _draw(np.pad(mask, margin, mode="edge"), options)
-    kept, axis = (
-        kept[margin:, margin:][: mask.shape[0], : mask.shape[1]],
-        axis.moved(-margin).within(mask.shape),
-    )
+    whole = np.pad(mask, margin, mode="edge")
+    kept, axis, tolerance_px = _draw(whole, options)
+    height, width = mask.shape
+    image = slice(margin, margin + height), slice(margin, margin + width)
+    kept, depth = kept[image], distance_map(whole)[image]
+    axis = axis.moved(-margin).within(mask.shape)
     if options.method == "compact":
         kept = kept | _thin_lines(mask, tolerance_px)
-    return Line(thin_through(mask, kept, ends=_ends_of(axis, mask.shape)), axis, tolerance_px)
+    ends = _ends_of(axis, mask.shape)
+    return Line(thin_through(mask, kept, distance=depth, ends=ends), axis, tolerance_px, depth)
 
 
 def _draw(mask: np.ndarray, options: Options) -> tuple[np.ndarray, SkeletonGraph, float]:
@@ -74,13 +80,29 @@ def _draw(mask: np.ndarray, options: Options) -> tuple[np.ndarray, SkeletonGraph
     # the shorter way round, wherever the skeleton was begun; infinite in rings
     rest = np.repeat(around, [len(g) for g in graphs]) - axis.arc
     axis = replace(axis, arc=np.where(np.isinf(axis.arc), np.inf, np.minimum(axis.arc, rest)))
+    axis = _without_forks(axis)
     return axis.draw(mask.shape), axis, max(tolerances, default=0.0)
+
+
+def _without_forks(axis: SkeletonGraph) -> SkeletonGraph:
+    """Without two end branches of less than half a pixel's diagonal, which pixels show as a hook.
+
+    The junction takes over the circle that redraws the shape there.
+    """
+    ends, radius = axis.edges, axis.radius.copy()
+    ends = np.where((axis.degree[ends[:, :1]] == 1), ends, ends[:, ::-1])  # a free end comes first
+    tips, roots = ends.T
+    is_fork = (axis.degree[tips] == 1) & (axis.degree[roots] > 2) & (axis.edge_length < FORK_PX)
+    gone = np.bincount(roots[is_fork], minlength=len(axis))
+    is_fork &= (gone[roots] > 1) & (gone[roots] < axis.degree[roots])
+    np.maximum.at(radius, roots[is_fork], radius[tips[is_fork]])
+    return replace(axis, radius=radius).without(np.flatnonzero(is_fork))
 
 
 def _ends_of(axis: SkeletonGraph, size: tuple[int, int]) -> np.ndarray:
     """Pixels of an axis' ends, (H, W) bool."""
     ends = np.zeros(size, bool)
-    columns, rows = axis.xy[axis.degree < 2].astype(int).T
+    columns, rows = np.minimum(axis.xy[axis.degree < 2].astype(int), np.subtract(size[::-1], 1)).T
     ends[rows, columns] = True
     return ends
 

@@ -56,24 +56,35 @@ class Options:
     def __post_init__(self):
         if self.method not in METHODS:
             raise UserError(f"method {self.method!r}: expected one of {', '.join(METHODS)}")
-        for name in ("close", "fill_holes", "min_area", *PRUNING):
-            if not 0 <= (value := getattr(self, name)) < math.inf:
-                raise UserError(f"{name} {value}: expected 0 or more")
-        if not 0 < self.spacing < math.inf:
-            raise UserError(f"spacing {self.spacing}: expected more than 0")
+        self._check_numbers()
+        if not (isinstance(self.unit, str) and self.unit.isprintable() and self.unit):
+            raise UserError(f"unit {self.unit!r}: expected a word such as um")
         if self.prune_salience and self.method != "compact":
             raise UserError(f"prune_salience is for compact; {self.method} knows no outline")
         if self.labels and (self.threshold is not None or self.invert):
             raise UserError("labels takes the values as they are; leave threshold and invert out")
+
+    def _check_numbers(self) -> None:
+        for name in ("close", "fill_holes", "min_area", *PRUNING):
+            value = getattr(self, name)
+            wanted = "0 or more" if name in PRUNING else "a whole number, 0 or more"
+            number = _number(value, name, wanted)
+            if not 0 <= number < math.inf or (name not in PRUNING and number % 1):
+                raise UserError(f"{name} {value}: expected {wanted}")
+        if not 0 < _number(self.spacing, "spacing", "more than 0") < math.inf:
+            raise UserError(f"spacing {self.spacing}: expected more than 0")
         self.tolerance_of(1.0)
-        _number(self.threshold, "threshold", "a grey level or otsu", words=("otsu", None))
+        if self.threshold not in ("otsu", None):
+            level = _number(self.threshold, "threshold", "a grey level or otsu")
+            if not math.isfinite(level):
+                raise UserError(f"threshold {self.threshold}: expected a grey level or otsu")
 
     def tolerance_of(self, width_px: float) -> float:
         """The tolerance in px for an object of a width."""
         text = str(self.tolerance).strip()
         share = text.endswith("%")
         wanted = "0 or more pixels, or a share of the width such as 5%"
-        value = _number(text.rstrip("%"), "tolerance", wanted)
+        value = _number(text.removesuffix("%"), "tolerance", wanted)
         if not 0 <= value < math.inf:
             raise UserError(f"tolerance {self.tolerance}: expected {wanted}")
         return value / 100 * width_px if share else value
@@ -87,9 +98,7 @@ class Options:
 PRUNING = ("prune_length", "prune_radii", "prune_salience")
 
 
-def _number(value: object, name: str, wanted: str, words: tuple = ()) -> float:
-    if value in words:
-        return math.nan
+def _number(value: object, name: str, wanted: str) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):

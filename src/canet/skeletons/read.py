@@ -24,6 +24,7 @@ FORMATS = {  # what Pillow calls a file's content, by the end of its name
 ARRAY = ".npy"
 SUFFIXES = (*FORMATS, ARRAY)
 MOST_BYTES = 8 * MOST_PIXELS
+BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as Pillow's
 Grey = tuple[np.ndarray, np.ndarray | None]  # (H, W) numbers; (H, W) bool, False where clear
 
 
@@ -113,7 +114,7 @@ def _decoded(image: Image.Image, labels: bool) -> Grey:
 
 
 def _array_pages(path: Path, labels: bool) -> Iterator[Page]:
-    array = np.load(path, allow_pickle=False, mmap_mode="r")
+    array = _squeezed(np.load(path, allow_pickle=False, mmap_mode="r"))
     pages = array if _is_stack(array) else array[None]
     if pages.ndim not in (3, 4):
         raise Unreadable(f"is an array of shape {array.shape}; expected (height, width)")
@@ -127,11 +128,23 @@ def _is_stack(array: np.ndarray) -> bool:
 
 
 def _has_colours(array: np.ndarray) -> bool:
-    return array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
+    return array.ndim == 3 and array.shape[2] in (3, 4) and min(array.shape[:2]) > 4
+
+
+def _squeezed(array: np.ndarray) -> np.ndarray:
+    """Without a last axis of one channel, and without axes of one before height and width."""
+    while array.ndim > 2 and array.shape[-1] == 1:
+        array = array[..., 0]
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    return array
 
 
 def to_grey(array: np.ndarray, labels: bool = False) -> Grey:
-    """An array as grey levels and opacity: (H, W) stays, (H, W, 3 or 4) uint8 are colours."""
+    """An array as grey levels and opacity: (H, W) stays, (H, W, 3 or 4) are colours."""
+    array = _squeezed(array)
     if _has_colours(array):
+        if array.dtype != np.uint8:
+            return array[..., :3] @ BRIGHTNESS, array[..., 3] > 0 if array.shape[2] == 4 else None
         return _decoded(Image.fromarray(np.ascontiguousarray(array)), labels)
     return array, None

@@ -4,7 +4,6 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from canet.geometry.distance import distance_map
 from canet.geometry.graph import Samples, SkeletonGraph
 from canet.geometry.pixel_graph import graph_of_pixels, merge_junctions
 from canet.geometry.thinning import thin_to
@@ -52,7 +51,7 @@ def skeleton_of(grey: np.ndarray, opaque: np.ndarray | None, options: Options) -
     for number, box in mask.boxes():
         own = mask.objects[box] == number
         line = draw_line(own, options)
-        drawn = _MeasuredLine(own, line, options)
+        drawn = _MeasuredLine(line, options)
         if options.prunes:
             drawn.prune()
         pixels[box] |= drawn.pixels
@@ -69,8 +68,7 @@ class _MeasuredLine:
     """A line with its graph, which shrinks as spurs are cut.
 
     Args:
-        mask: (H, W) bool, one object.
-        line: within it.
+        line: of one object.
         options: what to prune.
 
     Attributes:
@@ -79,11 +77,11 @@ class _MeasuredLine:
         pruned: how many branches are gone, and their length in px.
     """
 
-    def __init__(self, mask: np.ndarray, line: Line, options: Options):
+    def __init__(self, line: Line, options: Options):
         self.options, self.pixels = options, line.pixels
-        self.number = np.full(mask.shape, -1, np.int32)
+        self.number = np.full(line.pixels.shape, -1, np.int32)
         self.number[line.pixels] = np.arange(np.count_nonzero(line.pixels))
-        self.samples = _measured(mask, line)
+        self.samples = _measured(line)
         self.pruned = [0, 0.0]
         self.graph, self.node_of = self._graph()
 
@@ -134,12 +132,12 @@ class _MeasuredLine:
         return bool(graph.salience[own].max() < asked.prune_salience)
 
 
-def _measured(mask: np.ndarray, line: Line) -> Samples:
+def _measured(line: Line) -> Samples:
     """Positions and radii of a line's pixels: on the axis, or by the distance from the outside."""
     samples, at = line.axis.at_pixels(line.pixels), np.nonzero(line.pixels)
     # no point is further from the outline than its pixel's centre and the way from there
     centre = np.stack(at[::-1], axis=1) + 0.5
-    limit = distance_map(mask)[at] - 0.5 + np.hypot(*(samples.xy - centre).T)
+    limit = line.depth[at] - 0.5 + np.hypot(*(samples.xy - centre).T)
     inscribed = np.fmin(samples.inscribed, limit)
     # a circle may have come from a pixel beside
     radius = np.fmin(samples.radius, inscribed + line.tolerance_px + MOVED_PX)
