@@ -31,9 +31,9 @@ def skeletonize(image: np.ndarray, **options: object) -> Skeleton:
     Returns:
         its pixels and its graph. By the methods `compact` and `canet` no pixel lies outside the
         mask; there is one 8-connected piece for each of the mask's and a loop for each of its
-        holes; every 4-connected part is covered; no pixel can be taken that is not a line's end;
-        and by `compact`, from a tolerance of 1 px up, the circles of `graph.radius` redraw the mask
-        up to the tolerance and a pixel.
+        holes; every 4-connected part is covered, but for what is pruned; no pixel can be taken that
+        is not a line's end; and by `compact`, from a tolerance of 1 px up, the circles of
+        `graph.radius` redraw the mask up to the tolerance and a pixel.
 
     Raises:
         UserError: an option is out of its range, or the image is no mask.
