@@ -1,5 +1,6 @@
 """Fixtures that many tests share; nothing is written into the repository."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ from canet.training.fold import train_fold
 # Networks this small gain nothing from several threads, and where cores are shared with other
 # processes, those wait for each other: a step then takes up to twenty times as long.
 torch.set_num_threads(1)
+# A shell ignores interruptions in what it runs in the background, and a test that interrupts itself
+# would go on for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser) -> None:
