@@ -5,5 +5,5 @@ import numpy as np
 from canet.geometry import compact_skeleton, salient_medial_axis
 
 salient_medial_axis(np.ones((8, 8), bool))
-# its thread pool would be lost in processes that are forked later: nothing of OpenCV runs in threads
+# OpenCV must not start its threads here: they are lost in processes that are forked later
 compact_skeleton(np.ones((8, 8), bool), 1.0, longest_piece=True).draw((8, 8))
