@@ -76,6 +76,10 @@ def test_labels_below_half_are_inside_and_kept_apart_on_demand():
     assert apart.branches["label"].tolist() == [1, 2]
     numbers = np.where(labels > 1, 4711, labels.astype(np.uint16))
     assert canet.skeletonize(numbers, labels=True).branches["label"].tolist() == [1, 4711]
+    assert (inside(numbers) == (labels > 0)).all()  # not cut at half of so many bits
+    soft = numbers.copy()
+    soft[labels > 0], soft[100, 20:236] = 65535, 20000  # a mask with soft edges is no label image
+    assert (inside(soft) == (soft == 65535)).all()
 
 
 def test_touching_labels_each_keep_their_hole():

@@ -116,7 +116,7 @@ def _labelled(image: np.ndarray) -> Mask:
 
 def _thresholded(image: np.ndarray, options: Options) -> Mask:
     low, high = image.min(), image.max()
-    levels = 2 if image.dtype == bool else _count_levels(image)
+    levels = len(np.unique(image))
     if options.threshold is not None:
         is_otsu = options.threshold == "otsu"
         level = float(low) if is_otsu and low == high else options.threshold
@@ -126,15 +126,12 @@ def _thresholded(image: np.ndarray, options: Options) -> Mask:
         level = 0.0 if low == high else float(low)
         return Mask((image > level).astype(np.int32), np.array([1]))
     half = _half(image)
-    if high <= half and _looks_labelled(image):
+    numbered = high > 255 and high not in RANGES  # more labels than 8 bits hold
+    if (high <= half or numbered) and _looks_labelled(image):
         said = f"{levels:,} levels up to {high}: all above 0 are inside (--labels keeps them apart)"
         return Mask((image > 0).astype(np.int32), np.array([1]), 0.0, warnings=[said])
     said = f"{levels:,} grey levels: cut at {half:g} (--threshold otsu, or a value)"
     return Mask((image > half).astype(np.int32), np.array([1]), half, warnings=[said])
-
-
-def _count_levels(image: np.ndarray) -> int:
-    return len(np.unique(image))
 
 
 def _looks_labelled(image: np.ndarray) -> bool:
