@@ -135,11 +135,12 @@ def _thresholded(image: np.ndarray, options: Options) -> Mask:
 
 
 def _looks_labelled(image: np.ndarray) -> bool:
-    """Whether neighbours above 0 mostly have the same value, as in no picture."""
+    """Whether the ground is 0 and neighbours above it mostly have one value, as in no picture."""
     left, right = image[:, :-1], image[:, 1:]
     both = (left > 0) & (right > 0)
     same = np.count_nonzero(both & (left == right))
-    return image.dtype.kind in "iu" and same > MOST_ALIKE * np.count_nonzero(both)
+    is_numbers = image.dtype.kind in "iu" and image.min() == 0
+    return is_numbers and same > MOST_ALIKE * np.count_nonzero(both)
 
 
 def _half(image: np.ndarray) -> float:
