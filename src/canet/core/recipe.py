@@ -95,6 +95,9 @@ class Input(Section):
         description="of distances, edges and the shape itself: every grey level, or the mask that "
         "labels are made on (from 2 up, closed 3×3)",
     )
+    window: Literal["image", "shape"] = Field(
+        "image", description="what the network looks at: all, or the shape's box in steps of 32 px"
+    )
 
     @field_validator("kind")
     @classmethod

@@ -39,7 +39,7 @@ class MapCache:
         """Tells whether the cached file is what would be computed now."""
         depends = {
             "shapes": self.shapes.digest,
-            "input": self.settings.model_dump(),
+            "input": self.settings.model_dump(exclude={"window"}),  # cut when it is looked at
             "code": code_digest("canet.core.images", "canet.data.input_maps"),
         }
         return Stamp(self.path.with_suffix(".json"), depends, [self.path])

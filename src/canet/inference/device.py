@@ -74,15 +74,19 @@ def resolve_precision(wanted: str, device: torch.device) -> str:
     return "bfloat16" if native else "float32"
 
 
-def choose_kernels(*, deterministic: bool) -> None:
+def choose_kernels(*, deterministic: bool, one_size: bool = True) -> None:
     """Let CUDA's libraries take the fastest kernels, or only such that repeat their results.
+
+    Args:
+        deterministic: repeat results.
+        one_size: all batches have one, so that trying the kernels once is worth it.
 
     Source: torch's notes on reproducibility; it promises that for one release on one kind of GPU.
     """
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS begins
     torch.use_deterministic_algorithms(deterministic)
-    torch.backends.cudnn.benchmark = not deterministic  # all batches have one size
+    torch.backends.cudnn.benchmark = one_size and not deterministic
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:

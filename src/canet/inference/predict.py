@@ -1,14 +1,17 @@
 """From maps to probabilities: batches, flips and turns, several models averaged."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
 from canet.core.console import progress
+from canet.data.windows import window_of
 from canet.geometry.metrics import quantize
 from canet.inference.device import autocast
+
+Picture = tuple[int, tuple[slice, slice]]  # its position, and the window in it
 
 
 def views(tta: bool) -> list[tuple[int, bool]]:
@@ -54,6 +57,7 @@ def predict_levels(
     precision: str,
     batch: int,
     tta: bool = False,
+    window: str = "image",
     label: str | None = None,
 ) -> np.ndarray:
     """Probabilities of many images, as uint8 levels (see `metrics.quantize`).
@@ -65,6 +69,7 @@ def predict_levels(
         precision: `float32` or `bfloat16`.
         batch: images at once.
         tta: average over the eight flips and turns.
+        window: the recipe's `input.window`; outside of a shape's window the levels are 0.
         label: of the progress bar; None shows none.
 
     Returns:
@@ -72,14 +77,40 @@ def predict_levels(
     """
     for model in models:
         model.eval()
-    levels = np.empty((len(maps), *maps.shape[-2:]), np.uint8)
+    levels = np.zeros((len(maps), *maps.shape[-2:]), np.uint8)
     with progress(total=len(maps), desc=label, unit="image", disable=label is None) as bar:
-        for first in range(0, len(maps), batch):
-            x = torch.from_numpy(np.ascontiguousarray(maps[first : first + batch])).to(device)
+        for pictures in batches_of_one_size(maps, window, batch):
+            x = np.stack([maps[k][:, rows, columns] for k, (rows, columns) in pictures])
+            x = torch.from_numpy(x).to(device)
             p = probabilities(models, x, precision=precision, tta=tta)
-            levels[first : first + batch] = quantize(p[:, 0].cpu().numpy())
+            for (k, (rows, columns)), picture in zip(pictures, quantize(p[:, 0].cpu().numpy())):
+                levels[k, rows, columns] = picture
             bar.update(len(x))
     return levels
+
+
+def batches_of_one_size(maps: np.ndarray, window: str, batch: int) -> Iterator[list[Picture]]:
+    """The images with the windows to look at, those of one size together.
+
+    Args:
+        maps: (N, C, H, W).
+        window: the recipe's `input.window`.
+        batch: most images at once.
+
+    Yields:
+        (position, (rows, columns)) of up to `batch` images.
+    """
+    if window == "image":
+        windows = [(slice(0, maps.shape[-2]), slice(0, maps.shape[-1]))] * len(maps)
+    else:
+        windows = [window_of(m) for m in maps]
+    by_size: dict[tuple[int, int], list[Picture]] = {}
+    for k, (rows, columns) in enumerate(windows):
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        by_size.setdefault(size, []).append((k, (rows, columns)))
+    for pictures in by_size.values():
+        for first in range(0, len(pictures), batch):
+            yield pictures[first : first + batch]
 
 
 def pad_to(maps: np.ndarray, stride: int) -> np.ndarray:

@@ -48,10 +48,25 @@ class ContextAttention(nn.Module):
         # kernels without quadratic memory want the channels side by side; channels_last has them so
         qkv = self.query_key_value(x).flatten(2).transpose(1, 2).contiguous()  # (B, HW, 3d)
         q, k, v = (t.unsqueeze(1) for t in qkv.chunk(3, dim=-1))  # each (B, 1, HW, d)
-        context = scaled_dot_product_attention(q, k, v)  # (B, 1, HW, d)
+        context = attend(q, k, v, backward=self.training)  # (B, 1, HW, d)
         context = context.squeeze(1).transpose(1, 2).reshape(b, -1, h, w)  # (B, d, H, W)
         y = self.relu(x + self.norm(self.project(context)))
         return y * self.channel_gate(y)
+
+
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, backward: bool
+) -> torch.Tensor:
+    """softmax(QKᵀ/√d)V, each (B, 1, N, d).
+
+    On a CPU the backward pass is slower in bfloat16 than in float32, the forward pass faster
+    (docs/experiments/speed.md), so it is computed in float32 where both are needed.
+    """
+    if not backward or query.device.type != "cpu":
+        return scaled_dot_product_attention(query, key, value)
+    with torch.autocast("cpu", enabled=False):
+        context = scaled_dot_product_attention(query.float(), key.float(), value.float())
+    return context.to(query.dtype)
 
 
 def context_attention(channels: int, wanted: bool, reduction: int = 16) -> nn.Module:

@@ -70,6 +70,7 @@ class Networks:
             precision=self.precision,
             batch=self.batch,
             tta=self.tta,
+            window=self.run.models[0].recipe.input.window,
         )
         height, width = maps.shape[-2:]
         return levels[:, :height, :width]

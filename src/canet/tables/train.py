@@ -82,7 +82,12 @@ def measure_speed(recipe: Recipe, fold: int) -> None:
 
     def predict() -> None:
         predict_levels(
-            [network], maps, device=device, precision=precision, batch=recipe.predict.batch
+            [network],
+            maps,
+            device=device,
+            precision=precision,
+            batch=recipe.predict.batch,
+            window=recipe.input.window,
         )
 
     predict()  # the first time is slower

@@ -4,7 +4,8 @@ What is drawn for a sample is a function of (seed, epoch, index), so neither the
 processes nor a restart changes it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import albumentations as A
 import cv2
@@ -13,6 +14,7 @@ import torch
 from torch.utils.data import Dataset
 
 from canet.core.recipe import Augment
+from canet.data.windows import box_of, padded_together, window_of, window_sizes
 from canet.training.relabel import Relabeller
 
 # Elements of the square's symmetry group as quarter turns counter-clockwise after a flip.
@@ -68,6 +70,7 @@ class SkeletonDataset(Dataset):
         augment: None gives the images as they are.
         seed: of the augmentation.
         relabel: draws images anew, before windows are cut; None moves pixels only.
+        window: the recipe's `input.window`; samples have the sizes of their windows then.
     """
 
     def __init__(
@@ -78,8 +81,10 @@ class SkeletonDataset(Dataset):
         *,
         seed: int = 0,
         relabel: Relabeller | None = None,
+        window: str = "image",
     ):
         self.maps, self.skeletons, self.seed, self.relabel = maps, skeletons, seed, relabel
+        self.window = window
         self.transform = self.cut = None
         if augment:
             self.transform = build_transform(augment)
@@ -100,8 +105,39 @@ class SkeletonDataset(Dataset):
             transform.set_random_seed(seed)
             moved = transform(image=image, mask=mask)
             image, mask = moved["image"], moved["mask"]
-        image = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)  # (C, H, W)
-        return torch.from_numpy(image), torch.from_numpy(mask[None].astype(np.float32))
+        image, mask = image.transpose(2, 0, 1), mask[None]  # (C, H, W), (1, H, W)
+        if self.window == "shape":
+            rows, columns = window_of(image)
+            image, mask = image[:, rows, columns], mask[:, rows, columns]
+        image = np.ascontiguousarray(image, np.float32)
+        return torch.from_numpy(image), torch.from_numpy(mask.astype(np.float32))
+
+    def sizes(self, epoch: int) -> np.ndarray:
+        """Sides of an epoch's windows as far as they can be told beforehand, (N, 2) int64.
+
+        Flips, shifts and `augment.crop_px` are not looked at.
+        """
+        boxes = self._boxes.copy()
+        for index in range(len(self) if self.relabel else 0):
+            affine = self.relabel.affine(index, random_seed(self.seed, epoch, index))
+            if affine is not None:
+                boxes[index] = self.relabel.box(index, affine)
+        return window_sizes(boxes, self.maps.shape[-2:])
+
+    @cached_property
+    def _boxes(self) -> np.ndarray:
+        """Height and width of the images as they are, (N, 2) float64."""
+        return np.array([np.ptp(box_of(m), axis=1) for m in self.maps], np.float64)
+
+
+def collate_windows(
+    samples: list[tuple[torch.Tensor, torch.Tensor]],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch of samples of any sizes, with zeros to the right and below."""
+    inputs, labels = zip(*samples, strict=True)
+    return tuple(
+        torch.from_numpy(padded_together([t.numpy() for t in part])) for part in (inputs, labels)
+    )
 
 
 class EpochSampler(torch.utils.data.Sampler[tuple[int, int]]):
@@ -116,10 +152,21 @@ class EpochSampler(torch.utils.data.Sampler[tuple[int, int]]):
         seed: of the order.
         rank: of this process; it gets that part of each batch.
         size: number of processes, a divisor of `batch`.
+        sizes: of the images in an epoch, (N, 2); batches are then of images of similar size, so
+            that little is padded. None: batches of any images.
     """
 
-    def __init__(self, count: int, batch: int, seed: int, *, rank: int = 0, size: int = 1):
-        self.count, self.batch, self.seed = count, batch, seed
+    def __init__(
+        self,
+        count: int,
+        batch: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        size: int = 1,
+        sizes: Callable[[int], np.ndarray] | None = None,
+    ):
+        self.count, self.batch, self.seed, self.sizes = count, batch, seed, sizes
         self.rank, self.size = rank, size
         self.epoch, self.step = 0, 0  # what the next iteration yields: an epoch, from a step on
 
@@ -131,7 +178,16 @@ class EpochSampler(torch.utils.data.Sampler[tuple[int, int]]):
         return self.steps * self.batch // self.size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
-        parts = np.resize(order, (self.steps, self.size, self.batch // self.size))
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = np.resize(rng.permutation(self.count), self.steps * self.batch)
+        if self.sizes:
+            order = self._by_size(order, rng)
+        parts = order.reshape(self.steps, self.size, self.batch // self.size)
         chosen = parts[self.step :, self.rank].ravel()
         return ((self.epoch, int(index)) for index in chosen)
+
+    def _by_size(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Batches of similar height and width, in random order."""
+        height, width = self.sizes(self.epoch)[order].T
+        batches = order[np.lexsort((width, height))].reshape(self.steps, self.batch)
+        return rng.permutation(batches).ravel()

@@ -6,6 +6,8 @@ skeletons, so the skeleton of the new drawing can be computed instead, with the 
 tolerance (`geometry.candidates`).
 """
 
+from functools import cached_property
+
 import cv2
 import numpy as np
 
@@ -116,10 +118,25 @@ class Relabeller:
             index: of the image.
             seed: all that is drawn is a function of it.
         """
-        rng, candidate = np.random.default_rng(seed), self.candidates[index]
-        if rng.random() >= self.settings.relabel or candidate < 0:
+        affine = self.affine(index, seed)
+        if affine is None:
             return None
-        shape = self.shapes[index]
-        new = drawn_anew(shape, draw_affine(shape, self.settings, rng))
-        label = ShapeGeometry(new).drawing(CANDIDATES[candidate])
+        new = drawn_anew(self.shapes[index], affine)
+        label = ShapeGeometry(new).drawing(CANDIDATES[self.candidates[index]])
         return input_map(new, self.planes), label.astype(np.uint8)
+
+    def affine(self, index: int, seed: int) -> np.ndarray | None:
+        """How the image is drawn anew, (2, 3), source pixels to new ones; None where it stays."""
+        rng = np.random.default_rng(seed)
+        if rng.random() >= self.settings.relabel or self.candidates[index] < 0:
+            return None
+        return draw_affine(self.shapes[index], self.settings, rng)
+
+    def box(self, index: int, affine: np.ndarray) -> np.ndarray:
+        """Height and width, in pixels, of the image drawn anew: (2,) float64."""
+        return np.ptp(self._hulls[index] @ affine[:, :2].T, axis=0)[::-1]
+
+    @cached_property
+    def _hulls(self) -> list[np.ndarray]:
+        """The corners of each shape's convex hull, (n, 2) x and y."""
+        return [cv2.convexHull(cv2.findNonZero(shape))[:, 0] for shape in self.shapes]

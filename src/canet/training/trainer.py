@@ -26,7 +26,12 @@ from canet.inference.distributed import ALONE, World
 from canet.inference.predict import predict_levels
 from canet.network import build_model, width_of
 from canet.network.earlier.adversary import Adversary
-from canet.training.augment import EpochSampler, SkeletonDataset, random_seed
+from canet.training.augment import (
+    EpochSampler,
+    SkeletonDataset,
+    collate_windows,
+    random_seed,
+)
 from canet.training.captured_step import CapturedStep
 from canet.training.checkpoint import TrainState
 from canet.training.device_loader import DeviceLoader
@@ -110,35 +115,57 @@ class Trainer:
         _check_processes(recipe, world.size)
         self.loss = SkeletonLoss(recipe.loss)
         self.precision = resolve_precision(recipe.train.precision, device)
-        batch, seed = recipe.train.batch, recipe.train.seed
-        self.sampler = EpochSampler(len(train), batch, seed, rank=world.rank, size=world.size)
-        self.loader = self._build_loader(batch // world.size)
+        self.images = self._images()
+        self.sampler = EpochSampler(
+            len(train),
+            recipe.train.batch,
+            recipe.train.seed,
+            rank=world.rank,
+            size=world.size,
+            sizes=self.images.sizes if self._sees_windows else None,
+        )
+        self.loader = self._build_loader(recipe.train.batch // world.size)
         if device.type == "cuda":
-            choose_kernels(deterministic=recipe.machine.deterministic)
+            repeats, one_size = recipe.machine.deterministic, not self._sees_windows
+            choose_kernels(deterministic=repeats, one_size=one_size)
+
+    @property
+    def _sees_windows(self) -> bool:
+        """Whether batches have sizes of their own: those of the shapes in them."""
+        return self.recipe.input.window == "shape"
+
+    def _images(self) -> SkeletonDataset:
+        r, samples = self.recipe, self.train
+        return SkeletonDataset(
+            samples.maps,
+            samples.skeletons,
+            r.augment,
+            seed=r.train.seed,
+            relabel=Relabeller(samples, r.augment, r.input) if r.augment.relabel else None,
+            window=r.input.window,
+        )
 
     def _build_loader(self, batch: int) -> DataLoader | DeviceLoader:
-        r, samples, on_gpu = self.recipe, self.train, self.device.type == "cuda"
-        relabel = Relabeller(samples, r.augment, r.input) if r.augment.relabel else None
+        r, on_gpu = self.recipe, self.device.type == "cuda"
         stays_on_device = on_gpu if r.machine.resident is None else r.machine.resident
-        if stays_on_device and not relabel:
+        if stays_on_device and not (r.augment.relabel or self._sees_windows):
             return DeviceLoader(
-                samples,
+                self.train,
                 r.augment,
                 self.sampler,
                 batch=batch,
                 seed=r.train.seed,
                 device=self.device,
             )
-        workers = loader_workers(r.machine, self.device, most=64 if relabel else 4)
+        workers = loader_workers(r.machine, self.device, most=64 if r.augment.relabel else 4)
         if workers:
             # Each loader has a core. They are forked, and a thread pool of OpenCV's that was begun
             # here is not there any more: using or even ending it they would wait for ever.
             cv2.setNumThreads(1)
         return DataLoader(
-            SkeletonDataset(
-                samples.maps, samples.skeletons, r.augment, seed=r.train.seed, relabel=relabel
-            ),
+            self.images,
             batch_size=batch,
+            collate_fn=collate_windows if self._sees_windows else None,
             sampler=self.sampler,
             num_workers=workers,
             pin_memory=on_gpu,
@@ -184,7 +211,8 @@ class Trainer:
     def _captures(self) -> bool:
         """Whether a step is recorded as a CUDA graph."""
         on_gpu, alone = self.device.type == "cuda", self.world.size == 1
-        return on_gpu and alone and self.recipe.machine.graphs and not self.recipe.loss.adversarial
+        wanted = self.recipe.machine.graphs and not self._sees_windows  # a graph has one size
+        return on_gpu and alone and wanted and not self.recipe.loss.adversarial
 
     def train_step(self, loss_of: Callable, state: TrainState, batch: Batch) -> torch.Tensor:
         """Forward, backward and optimizer: what `stepper` repeats.
@@ -253,6 +281,7 @@ class Trainer:
             precision=self.precision,
             batch=self.recipe.predict.batch,
             tta=tta,
+            window=self.recipe.input.window,
             label="held out, 8 views" if tta else None,
         )
         return world.gather_rows(part, len(maps))
