@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from canet.inference.predict import (
+    batches_of_one_size,
     from_view,
     pad_to,
     predict_levels,
@@ -68,3 +69,17 @@ def test_nothing_is_predicted_of_no_images():
     none = np.empty((0, 2, 6, 6), np.float32)
     levels = predict_levels([Product()], none, device=CPU, precision="float32", batch=3)
     assert levels.shape == (0, 6, 6)
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_windows_show_the_same_pixels_and_nothing_beside(tta):
+    maps = np.zeros((5, 2, 96, 128), np.float32)
+    for k, image in enumerate(maps):
+        image[:, 20 + k : 40 + 9 * k, 30 : 70 + 5 * k] = 1
+    on = {"device": CPU, "precision": "float32", "batch": 2, "tta": tta}
+    whole = predict_levels([Product()], maps, **on)
+    seen = predict_levels([Product()], maps, window="shape", **on)
+    assert np.array_equal(seen[maps[:, 0] > 0], whole[maps[:, 0] > 0])
+    assert np.array_equal(np.unique(seen[maps[:, 0] == 0]), [0, 128])  # unseen, and even odds
+    sizes = [len(b) for b in batches_of_one_size(maps, "shape", 2)]
+    assert sum(sizes) == 5 and max(sizes) == 2 and len(sizes) == 3

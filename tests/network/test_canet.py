@@ -116,3 +116,20 @@ def test_attentions_channels_lie_side_by_side_in_any_memory_format(layout, monke
     )
     ContextAttention(32)(torch.randn(2, 32, 8, 8).to(memory_format=layout))
     assert seen == [1, 1, 1]
+
+
+def test_on_a_cpu_attention_trains_in_float32_and_predicts_in_bfloat16(monkeypatch):
+    given = []
+    attend = attention.scaled_dot_product_attention
+    monkeypatch.setattr(
+        attention,
+        "scaled_dot_product_attention",
+        lambda q, k, v: given.append(q.dtype) or attend(q, k, v),
+    )
+    layer, x = ContextAttention(16), torch.randn(2, 16, 8, 8)
+    torch.nn.init.ones_(layer.norm.weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        layer.train()(x).sum().backward()
+        layer.eval()(x)
+    assert given == [torch.float32, torch.bfloat16]
+    assert layer.query_key_value.weight.grad.abs().sum() > 0

@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader
 
 from canet.core.recipe import Augment
 from canet.geometry.distance import distance_map
-from canet.training.augment import EpochSampler, SkeletonDataset
+from canet.training.augment import EpochSampler, SkeletonDataset, collate_windows
 
 
 @pytest.fixture
@@ -94,3 +94,33 @@ def test_processes_divide_each_batch_and_an_epoch_covers_every_image():
     assert [len(p) for p in parts] == [6, 6]
     rejoined = [part[b * 2 + i] for b in range(3) for part in parts for i in range(2)]
     assert rejoined == whole and {i for _, i in whole} == set(range(10))
+
+
+def test_batches_of_similar_size_cover_every_image():
+    rng = np.random.default_rng(0)
+    sizes = 32 * rng.integers(1, 9, (50, 2))
+    plain, grouped = EpochSampler(50, 4, seed=0), EpochSampler(50, 4, seed=0, sizes=lambda _: sizes)
+
+    def area(sampler: EpochSampler) -> int:
+        order = np.array([i for _, i in sampler])
+        assert len(order) == 52 and set(order) == set(range(50))
+        return sizes[order].reshape(-1, 4, 2).max(1).prod(1).sum()
+
+    assert area(grouped) < 0.75 * area(plain)
+    first = [i for _, i in grouped]
+    heights = sizes[first].reshape(-1, 4, 2)[:, 0, 0]
+    assert (np.diff(heights) < 0).any() and (np.diff(heights) > 0).any()  # batches in any order
+    grouped.epoch = 1
+    assert [i for _, i in grouped] != first
+
+
+def test_samples_are_windows_padded_together(dataset):
+    settings = Augment(flips_and_turns=False, shift_px=0)
+    dataset.maps[0, :, :, 40:], dataset.skeletons[0, :, 40:] = 0, 0  # a narrow one
+    images = SkeletonDataset(dataset.maps, dataset.skeletons, settings, window="shape")
+    samples = [images[0, i] for i in range(6)]
+    assert [tuple(x.shape) for x, _ in samples] == [(1, *s) for s in images.sizes(0).tolist()]
+    assert len({x.shape for x, _ in samples}) > 1
+    x, y = collate_windows(samples)
+    assert x.shape == y.shape == (6, 1, 32, 64) and x.dtype == y.dtype == torch.float32
+    assert torch.equal(y.sum((1, 2, 3)), torch.tensor(dataset.skeletons.sum((1, 2)) * 1.0))

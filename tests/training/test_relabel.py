@@ -82,6 +82,19 @@ def test_a_share_is_drawn_anew(samples):
     assert x.shape == y.shape == (1, 64, 64) and torch.equal(x, dataset[0, 0][0])
 
 
+def test_windows_of_new_drawings_are_known_beforehand(samples):
+    settings = Augment(relabel=1, flips_and_turns=False, shift_px=0)
+    draw = Relabeller(samples, settings, INPUT)
+    images = SkeletonDataset(
+        samples.maps, samples.skeletons, settings, relabel=draw, window="shape"
+    )
+    told = np.concatenate([images.sizes(epoch) for epoch in range(4)])
+    found = [images[epoch, i][0].shape[1:] for epoch in range(4) for i in range(4)]
+    assert np.mean(told == np.array(found)) > 0.85 and np.abs(told - found).max() <= 32
+    assert not np.array_equal(images.sizes(0), images.sizes(1))
+    assert np.array_equal(images.sizes(0), images.sizes(0))
+
+
 def test_a_network_learns_from_it(tiny, tiny_folds, overrides):
     drawn = load("demo", [*overrides, "augment.relabel=0.5", "train.epochs=1"])
     assert (train_fold(drawn, 0) / "model" / "model.safetensors").is_file()

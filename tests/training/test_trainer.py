@@ -3,12 +3,14 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from canet.core.console import UserError
 from canet.core.recipe import Train
-from canet.data.training_set import TrainingSet
+from canet.data.training_set import Samples, TrainingSet
+from canet.data.windows import window_of
 from canet.inference.distributed import World
 from canet.network import build_model
 from canet.training.optimizer import learning_rate
@@ -110,3 +112,27 @@ def test_network_and_loss_are_compiled_together(tiny, split, monkeypatch):
         losses.append([step(batch) for batch in batches])
         assert any(() in shapes for shapes in returned) == wanted  # the loss, a scalar
     torch.testing.assert_close(*losses)
+
+
+def test_windows_of_shapes_are_trained_on_and_predicted(tiny, split):
+    around = ((0, 0), (0, 0), (32, 32), (32, 32))
+    seen = tiny.model_copy(
+        update={
+            "input": tiny.input.model_copy(update={"window": "shape"}),
+            "augment": tiny.augment.model_copy(update={"crop_px": None}),
+        }
+    )
+    framed = [
+        Samples(s.names, np.pad(s.maps, around), np.pad(s.skeletons, around[1:])) for s in split
+    ]
+    trainer, state = Trainer(seen, *framed, device=CPU), build_state(seen, CPU)
+    sides = {max(x.shape[2:]) for x, _ in trainer.loader}
+    assert sides <= {32, 64, 96}  # of 128
+    trainer.run(state, Callback(), label="", quiet=True)
+    assert 0 < state.history[-1]["f1"] <= 1
+    levels = trainer.predict_held_out(state.eval_model)
+    for level, map_ in zip(levels, framed[1].maps):
+        rows, columns = window_of(map_)
+        outside = np.ones(level.shape, bool)
+        outside[rows, columns] = False
+        assert not level[outside].any()
