@@ -5,7 +5,8 @@ reads   a folder of shapes (the recipe's training shapes by default), or a run's
 writes  nothing; prints a table
 
 maps         repairing and distance transform against merely reading and decoding the PNGs
-predict      a network's prediction per image against skimage's medial_axis and skeletonize
+predict      from shape to skeleton by a network, and its steps, against skimage's medial_axis and
+             skeletonize; OMP_NUM_THREADS=1 and one core (taskset) compare like with like
 postprocess  joining and trimming held-out skeletons against plain thresholding
 compact      the steps of a compact skeleton against skimage's, and its cost over the image's size
 skeletonize  skeletons of anybody's masks against scikit-image's four, 256² to 4096²; memory

@@ -1,4 +1,4 @@
-"""A network's prediction per image against scikit-image's medial axis and thinning."""
+"""From a shape to its skeleton by a network, step by step, against scikit-image's medial axis."""
 
 from functools import partial
 from pathlib import Path
@@ -12,17 +12,24 @@ from canet.core.runs import find_run
 from canet.data.input_maps import input_maps
 from canet.geometry.classical import METHODS
 from canet.inference.device import describe, pick_device, resolve_precision
-from canet.inference.predict import predict_levels
-from canet.inference.trained_run import load_run
+from canet.inference.saved_model import TrainedModel
+from canet.inference.trained_run import TrainedRun, load_run
 from canet.network import build_model
+from canet.postprocess.threshold import DEFAULT_THRESHOLD
+from canet.submission.by_network import Networks
 
-BATCHES = (1, 8, 64)
+
+def fresh_run(recipe: Recipe, device: torch.device) -> TrainedRun:
+    """A run with fresh weights: as fast as a trained one, but for what is joined afterwards."""
+    network = build_model(recipe).to(device, memory_format=torch.channels_last).eval()
+    model = TrainedModel(network, recipe, {}, recipe.run_folder)
+    return TrainedRun(recipe.run_folder, [model], DEFAULT_THRESHOLD, recipe.postprocess, "fresh")
 
 
 def benchmark_prediction(
     recipe: Recipe, paths: list[Path], *, run: str | None, device_name: str
 ) -> None:
-    """One network on a device, one image at a time and in batches.
+    """A run's networks on a device: the whole way, and its steps.
 
     Args:
         recipe: of the network, where no run is named: fresh weights.
@@ -31,21 +38,20 @@ def benchmark_prediction(
         device_name: as `machine.device`.
     """
     device = pick_device(device_name)
-    if run:
-        model = load_run(find_run(run), [], device).models[0]
-        network, recipe = model.network, model.recipe
-    else:
-        network = build_model(recipe).to(device, memory_format=torch.channels_last).eval()
+    trained = load_run(find_run(run), [], device) if run else fresh_run(recipe, device)
+    recipe = trained.models[0].recipe
     precision = resolve_precision(recipe.train.precision, device)
+    batch = recipe.predict.batch
+    networks = Networks(trained, device, precision, batch=batch, tta=False)
     print(f"   {describe(device)}, {precision}, {recipe.model.encoder}, {len(paths)} images")
-    shapes = [read_grey(p) for p in paths]
-    maps = input_maps(shapes, recipe.input)
-    predict = partial(predict_levels, [network], maps, device=device, precision=precision)
+    shapes = {path.name: read_grey(path) for path in paths}
+    images = list(shapes.values())
+    maps = input_maps(images, recipe.input)
     rows = {
-        f"{recipe.model.architecture}, {n} at a time": seconds_per_image(
-            partial(predict, batch=n), len(paths)
-        )
-        for n in BATCHES
+        "shape to skeleton": partial(networks.predict, shapes),
+        "of it input planes": partial(input_maps, images, recipe.input),
+        f"of it the network, {batch} at a time": partial(networks.levels_of, maps),
     }
-    rows |= {name: seconds_of_each(METHODS[name], shapes) for name in ("medial_axis", "zhang_suen")}
+    rows = {name: seconds_per_image(work, len(paths)) for name, work in rows.items()}
+    rows |= {name: seconds_of_each(METHODS[name], images) for name in ("medial_axis", "zhang_suen")}
     print_table(rows, "medial_axis")

@@ -2,10 +2,12 @@
 
 from argparse import Namespace
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from canet.core.console import UserError
 from canet.core.files import sha256_of
@@ -16,6 +18,7 @@ from canet.geometry.candidates import plain_skeleton
 from canet.geometry.masks import any_mask
 from canet.inference.device import describe, resolve_precision
 from canet.inference.distributed import join
+from canet.inference.folded import folded
 from canet.inference.predict import pad_to, predict_levels
 from canet.inference.tiles import predict_in_tiles
 from canet.inference.trained_run import TrainedRun, load_run
@@ -58,13 +61,17 @@ class Networks:
     def levels(self, shapes: list[np.ndarray]) -> np.ndarray:
         """Probabilities of shapes of one size, (N, H, W) uint8 levels; large ones in tiles."""
         maps = input_maps(shapes, self.run.models[0].recipe.input)
-        return predict_in_tiles(self._levels_of, maps)
+        return predict_in_tiles(self.levels_of, maps)
 
-    def _levels_of(self, maps: np.ndarray) -> np.ndarray:
-        networks = [m.network for m in self.run.models]
-        stride = max(n.encoder.output_stride for n in networks)
+    @cached_property
+    def _networks(self) -> list[nn.Module]:
+        return [folded(m.network) for m in self.run.models]
+
+    def levels_of(self, maps: np.ndarray) -> np.ndarray:
+        """Probabilities for input maps, (N, C, H, W) float32 → (N, H, W) uint8 levels."""
+        stride = max(n.encoder.output_stride for n in self._networks)
         levels = predict_levels(
-            networks,
+            self._networks,
             pad_to(maps, stride),
             device=self.device,
             precision=self.precision,
