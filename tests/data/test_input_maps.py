@@ -97,6 +97,15 @@ def test_candidates_are_the_drawings_of_the_closed_mask():
     assert all((plane == geometry.drawing(c)).all() for plane, c in zip(found, closed))
 
 
+def test_every_piece_has_candidates():
+    shape = np.zeros((128, 128), np.uint8)
+    shape[20:60, 20:40] = 255
+    shape[80:100, 60:120] = 255
+    for plane in input_map(shape, Input(kind="candidates")):
+        assert cv2.connectedComponents(plane.astype(np.uint8))[0] - 1 == 2
+    assert not input_map(np.zeros_like(shape), Input(kind="candidates")).any()
+
+
 def test_salience_falls_towards_the_tips_and_is_1_in_rings():
     shape = np.zeros((60, 90), np.uint8)
     shape[10:41, 5:85] = 255
