@@ -32,7 +32,7 @@ Stages (each a script in src/ with --help; what is current is skipped, what was 
 Tables are files in tables/ without .yaml, all of them by default; options are those of
 src/make_tables.py. Finished rows are kept, stopped ones continue; results/ has what came out.
 
-The active Python environment is used if it satisfies requirements.txt, else .venv is created.
+The active Python environment is used if it satisfies pyproject.toml, else .venv is created.
 PYTHON=/path/to/python3.12 chooses the interpreter for .venv (3.11 or newer).
 
 examples:
@@ -57,7 +57,7 @@ find_python() {
   die "no Python 3.11 or newer found; install one, or name it with PYTHON=/path/to/python3"
 }
 
-# Sets $python to an interpreter that has everything in requirements.txt. The overrides tell whether
+# Sets $python to an interpreter that has everything in pyproject.toml. The overrides tell whether
 # a GPU is wanted: one that the torch to be installed cannot use is told before gigabytes arrive.
 set_up() {
   local base=$1 lacking

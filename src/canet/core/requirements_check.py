@@ -1,11 +1,12 @@
-"""Does this Python have what requirements.txt asks for? Standard library only; exit code 0 or 1."""
+"""Does this Python have what pyproject.toml asks for? Standard library only; exit code 0 or 1."""
 
 import re
 import sys
+import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-REQUIREMENTS = Path(__file__).resolve().parents[3] / "requirements.txt"
+PROJECT = Path(__file__).resolve().parents[3] / "pyproject.toml"
 REQUIREMENT = re.compile(r"([A-Za-z0-9_.-]+)(?:\[[\w,-]+\])?\s*(.*)")  # extras are not asked for
 BOUND = re.compile(r"(>=|<|!=)\s*([\d.]+)")
 COMPARE = {
@@ -20,12 +21,15 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(int(n) for n in re.match(r"[\d.]*\d", text).group().split("."))
 
 
-def problem_with(line: str) -> str | None:
-    """What is missing for one line of requirements.txt, None where nothing is."""
-    match = REQUIREMENT.match(line.partition("#")[0].strip())
-    if not match:
-        return None
-    name, bounds = match.groups()
+def requirements() -> list[str]:
+    """What the project asks for, its extras included."""
+    project = tomllib.loads(PROJECT.read_text())["project"]
+    return sum(project["optional-dependencies"].values(), project["dependencies"])
+
+
+def problem_with(requirement: str) -> str | None:
+    """What is missing for one requirement, None where nothing is."""
+    name, bounds = REQUIREMENT.match(requirement).groups()
     try:
         found = version(name)
     except PackageNotFoundError:
@@ -35,7 +39,6 @@ def problem_with(line: str) -> str | None:
 
 
 if __name__ == "__main__":
-    found = [problem_with(line) for line in REQUIREMENTS.read_text().splitlines()]
-    problems = [p for p in found if p]
+    problems = [p for r in requirements() if (p := problem_with(r))]
     print(*problems, sep="\n", file=sys.stderr)
     sys.exit(1 if problems else 0)

@@ -3,11 +3,13 @@
 import argparse
 import math
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 
 from canet.core.console import UserError
 
 SCIKIT_IMAGE = ("skeletonize", "lee", "medial_axis", "thin")
 METHODS = ("compact", "canet", *SCIKIT_IMAGE)
+NETWORK_NEEDS = ("torch", "segmentation_models_pytorch", "timm", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class Options:
         self._check_numbers()
         if not (isinstance(self.unit, str) and self.unit.isprintable() and self.unit):
             raise UserError(f"unit {self.unit!r}: expected a word such as um")
+        if self.method == "canet" and not all(map(find_spec, NETWORK_NEEDS)):
+            raise UserError(
+                f"method canet: needs {', '.join(NETWORK_NEEDS)}; install the package with its "
+                f"extra: pip install '.[train]'"
+            )
         if self.prune_salience and self.method != "compact":
             raise UserError(f"prune_salience is for compact; {self.method} knows no outline")
         if self.labels and (self.threshold is not None or self.invert):
