@@ -15,6 +15,7 @@ usage: bash run.sh [RECIPE] [key=value ...]    set up, then run every stage
                                                set up, then train the rows of the tables
        bash run.sh test [pytest options]       set up, then run the fast tests; --slow: the slow
                                                ones; --gpu: CUDA's paths, also without a GPU
+       bash run.sh docs                        set up, then write the documentation to site/
        bash run.sh --help
 
 RECIPE is a file in pipelines/ without .yaml. Without one:
@@ -57,8 +58,9 @@ find_python() {
   die "no Python 3.11 or newer found; install one, or name it with PYTHON=/path/to/python3"
 }
 
-# Sets $python to an interpreter that has everything in pyproject.toml. The overrides tell whether
-# a GPU is wanted: one that the torch to be installed cannot use is told before gigabytes arrive.
+# Sets $python to an interpreter that has everything in pyproject.toml but the extras for the
+# documentation. The overrides tell whether a GPU is wanted: one that the torch to be installed
+# cannot use is told before gigabytes arrive.
 set_up() {
   local base=$1 lacking
   shift
@@ -102,6 +104,17 @@ run_tables() {
   exec "$python" src/make_tables.py ${words[@]+"${words[@]}"}
 }
 
+# The documentation as HTML in site/, out of the Markdown files and docstrings.
+make_docs() {
+  local check="src/canet/core/requirements_check.py"
+  "$python" $check docs 2>/dev/null ||
+    "$python" -m pip install --disable-pip-version-check -e '.[docs]' -c constraints.txt ||
+    die "installing the extra docs failed, see above"
+  "$python" -m sphinx -c docs/site -b html -q -W --keep-going "$@" . site ||
+    die "the documentation has problems, see above"
+  echo "site/index.html"
+}
+
 # The tests of CUDA's paths need a GPU, or a stand-in that has to be there before Python starts.
 run_tests() {
   case " $* " in
@@ -118,6 +131,11 @@ main() {
     shift
     set_up "$base" machine.device=cpu
     run_tests "$@"
+  elif [ "${1:-}" = docs ]; then
+    shift
+    set_up "$base" machine.device=cpu
+    make_docs "$@"
+    exit
   elif [ "${1:-}" = tables ]; then
     shift
     set_up "$base" "$@"

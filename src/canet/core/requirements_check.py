@@ -1,4 +1,7 @@
-"""Does this Python have what pyproject.toml asks for? Standard library only; exit code 0 or 1."""
+"""Does this Python have what pyproject.toml asks for? Standard library only; exit code 0 or 1.
+
+Usage: python src/canet/core/requirements_check.py [EXTRA …], train and test by default.
+"""
 
 import re
 import sys
@@ -21,10 +24,10 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(int(n) for n in re.match(r"[\d.]*\d", text).group().split("."))
 
 
-def requirements() -> list[str]:
-    """What the project asks for, its extras included."""
+def requirements(extras: list[str]) -> list[str]:
+    """What the project asks for, with these extras."""
     project = tomllib.loads(PROJECT.read_text())["project"]
-    return sum(project["optional-dependencies"].values(), project["dependencies"])
+    return sum((project["optional-dependencies"][e] for e in extras), project["dependencies"])
 
 
 def problem_with(requirement: str) -> str | None:
@@ -39,6 +42,7 @@ def problem_with(requirement: str) -> str | None:
 
 
 if __name__ == "__main__":
-    problems = [p for r in requirements() if (p := problem_with(r))]
+    wanted = requirements(sys.argv[1:] or ["train", "test"])
+    problems = [p for r in wanted if (p := problem_with(r))]
     print(*problems, sep="\n", file=sys.stderr)
     sys.exit(1 if problems else 0)

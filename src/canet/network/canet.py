@@ -14,6 +14,7 @@ class CANet(SkeletonModel):
     """U-Net with ResBlocks and context attention (paper, section 3.1, figure 2).
 
     Built readings of what the paper leaves open:
+
     - 3 ResBlocks in each encoder and each decoder stage; widths 64 to 1024 like U-Net.
     - "Context attention at stages 3–5 of the network": after the ResBlocks of encoder stages 3,
       4, 5 and of the decoder stages at the same resolutions (4 and 3; stage 5 is the turn).
