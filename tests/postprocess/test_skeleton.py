@@ -11,7 +11,6 @@ from canet.core.console import UserError
 from canet.core.recipe import Postprocess
 from canet.geometry.masks import closing
 from canet.geometry.metrics import component_count
-from canet.postprocess.connect import LEAST_COST, pixel_costs
 from canet.postprocess.skeleton import connect, drop_islands, to_skeleton
 
 
@@ -38,9 +37,13 @@ SWITCHES = [
 def test_one_piece_or_one_per_piece_of_the_shape(seed):
     rng = np.random.default_rng(seed)
     mask, levels = random_shape(rng), random_levels(rng)
-    threshold, guide, body = rng.uniform(0.01, 0.99), rng.random(SIZE) < 0.2, closing(mask)
+    threshold, candidates, body = (
+        rng.uniform(0.01, 0.99),
+        rng.random((3, *SIZE)) < 0.2,
+        closing(mask),
+    )
     for switches in SWITCHES:
-        made = to_skeleton(levels, threshold, mask, settings=switches, guide=guide)
+        made = to_skeleton(levels, threshold, mask, settings=switches, candidates=candidates)
         expected = component_count(body) if switches.components == "per_shape" else 1
         assert component_count(made) == max(1, expected), switches
         if mask.any():
@@ -68,19 +71,24 @@ def test_paths_stay_inside_the_shape():
     assert (dropped == ((levels > 128) & (np.arange(30) < 15))).all()
 
 
-def test_paths_along_a_candidate():
-    mask, levels = bent_shape()
-    guide = np.zeros_like(mask)
-    guide[12:25, 4] = guide[25, 4:26] = guide[10:25, 25] = True
-    made = to_skeleton(
-        levels, 0.5, mask, settings=Postprocess(components="one", join="candidates"), guide=guide
-    )
-    assert (made & guide).sum() > 0.9 * guide.sum() and component_count(made) == 1
-    assert pixel_costs(levels, guide)[guide] == pytest.approx(LEAST_COST)
-    with pytest.raises(UserError, match="no candidate skeleton"):
-        connect(
-            levels > 128, levels, mask, settings=Postprocess(components="one", join="candidates")
-        )
+def test_the_candidate_that_agrees_best_is_drawn_in_each_piece():
+    mask = np.zeros((20, 60), bool)
+    mask[2:18, 2:28] = mask[2:18, 32:58] = True
+    candidates = np.zeros((3, 20, 60), bool)
+    for row, candidate in zip((5, 9, 14), candidates):
+        candidate[row, 4:26] = candidate[row, 34:56] = True
+    levels = np.zeros(mask.shape, np.uint8)
+    levels[9, 6:12] = levels[14, 36:50] = 200
+    levels[5, 4:6] = 200
+    settings = Postprocess(components="per_shape", join="candidates")
+    made = to_skeleton(levels, 0.5, mask, settings=settings, candidates=candidates)
+    assert np.array_equal(np.argwhere(made[:, :30]), np.argwhere(candidates[1, :, :30]))
+    assert np.array_equal(np.argwhere(made[:, 30:]), np.argwhere(candidates[2, :, 30:]))
+    one = settings.model_copy(update={"components": "one"})
+    made = to_skeleton(levels, 0.5, mask, settings=one, candidates=candidates)
+    assert np.array_equal(made, candidates[2] & (np.arange(60) > 30))
+    with pytest.raises(UserError, match="none to choose from"):
+        connect(levels > 128, levels, mask, settings=one)
 
 
 def test_several_pieces_of_the_shape():

@@ -57,6 +57,15 @@ def channels_of(kind: str) -> int:
     return sum(PLANES[name].channels for name in parts_of(kind))
 
 
+def channels_at(kind: str, name: str) -> slice | None:
+    """Where a plane's channels are in those of a kind; None where the kind has not this plane."""
+    parts = parts_of(kind)
+    if name not in parts:
+        return None
+    first = sum(PLANES[before].channels for before in parts[: parts.index(name)])
+    return slice(first, first + PLANES[name].channels)
+
+
 def shown_channel(kind: str) -> int:
     """The channel that stands for the shape in pictures: the last of the first two solid ones.
 

@@ -197,7 +197,9 @@ class Postprocess(Section):
         "any", description="8-connected pieces: as they come, one, or one per piece of the shape"
     )
     join: Literal["drop", "path", "candidates"] = Field(
-        "path", description="to get there: keep the best piece, or connect all by cheapest paths"
+        "path",
+        description="to get there: keep the best piece, connect all by cheapest paths, or draw the "
+        "candidate of the labels' mask that agrees best",
     )
     thin: bool = Field(False, description="thin to one pixel (Zhang–Suen)")
     spur_px: Natural = Field(0, description="drop end branches of fewer pixels")

@@ -14,12 +14,9 @@ from canet.core.console import progress
 from canet.core.cores import in_threads
 from canet.core.input_planes import parts_of
 from canet.core.recipe import Input
-from canet.geometry.candidates import CANDIDATES, Candidate, ShapeGeometry
-from canet.geometry.compact import compact_skeleton
+from canet.geometry.candidates import Candidate, ShapeGeometry, closed_drawings
 from canet.geometry.distance import SCALE_PX, distance_map, edge_map, soft_distance_map
-from canet.geometry.graph import SkeletonGraph
 from canet.geometry.masks import any_mask, fill_holes, label_mask
-from canet.geometry.outline import piece_outlines
 
 WHOLE = Candidate("closed", 0.0)  # nothing is left out: salience says what matters
 SALIENCE_PX = 8.0  # becomes a half
@@ -90,18 +87,6 @@ def salience_plane(geometry: ShapeGeometry) -> np.ndarray:
     return picture
 
 
-def candidate_planes(geometry: ShapeGeometry) -> np.ndarray:
-    """The drawings of the closed mask's candidates, finest first: (3, H, W) bool.
-
-    Labels are in one piece, as their shapes are; a mask in several has a skeleton in each.
-    """
-    outlines, drawings = list(piece_outlines(geometry.masks["closed"])), []
-    for tolerance_px in (c.tolerance_px for c in CANDIDATES if c.mask == "closed"):
-        graphs = [compact_skeleton(outline, tolerance_px) for outline in outlines]
-        drawings.append(SkeletonGraph.union(graphs).draw(geometry.shape.shape))
-    return np.stack(drawings)
-
-
 # Each: geometry, settings → (H, W) or (channels, H, W).
 COMPUTE = {
     "shape": lambda g, settings: mask_of(g.shape, settings),
@@ -112,6 +97,6 @@ COMPUTE = {
     ),
     "soft_distance": lambda g, settings: soft_distance_map(mask_of(g.shape, settings)) / SCALE_PX,
     "edge": lambda g, settings: edge_map(mask_of(g.shape, settings)),
-    "candidates": lambda g, _: candidate_planes(g),
+    "candidates": lambda g, _: closed_drawings(g),
     "salience": lambda g, _: salience_plane(g),
 }

@@ -11,7 +11,7 @@ from canet.core.cores import in_threads
 from canet.core.recipe import Postprocess, Recipe
 from canet.core.runs import finished_folds, require_same_experiment
 from canet.data.data_set import DataSet
-from canet.geometry.candidates import plain_skeleton
+from canet.geometry.candidates import ShapeGeometry, closed_drawings
 from canet.geometry.masks import any_mask
 from canet.geometry.metrics import (
     Score,
@@ -43,9 +43,10 @@ class OutOfFold:
         return any_mask(self.shapes)
 
     @cached_property
-    def guides(self) -> np.ndarray:
-        """(N, H, W) bool: compact skeletons, for `postprocess.join` = `candidates`."""
-        return np.stack([plain_skeleton(shape) for shape in self.shapes])
+    def candidates(self) -> np.ndarray:
+        """(N, 3, H, W) bool, `closed_drawings`, for `postprocess.join` = `candidates`."""
+        drawn = in_threads(lambda shape: closed_drawings(ShapeGeometry(shape)), self.shapes)
+        return np.stack(list(drawn))
 
 
 def held_out_files(recipe: Recipe) -> list[Path]:
@@ -123,9 +124,9 @@ def skeleton_of(
     images: OutOfFold, i: int, *, threshold: float, settings: Postprocess
 ) -> np.ndarray:
     """The predicted skeleton of one held-out image, (H, W) bool."""
-    guide = images.guides[i] if settings.join == "candidates" else None
+    candidates = images.candidates[i] if settings.join == "candidates" else None
     levels, mask = images.levels[i], images.masks[i]
-    return to_skeleton(levels, threshold, mask, settings=settings, guide=guide)
+    return to_skeleton(levels, threshold, mask, settings=settings, candidates=candidates)
 
 
 def f1_of(images: OutOfFold, threshold: float, settings: Postprocess) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from canet.geometry.compact import compact_skeleton
 from canet.geometry.graph import SkeletonGraph
 from canet.geometry.masks import filled_mask, label_mask
-from canet.geometry.outline import Outline, trace_outline
+from canet.geometry.outline import Outline, piece_outlines, trace_outline
 
 MASKS = {"closed": label_mask, "filled": filled_mask}
 
@@ -82,6 +82,18 @@ class ShapeGeometry:
     def drawings(self) -> np.ndarray:
         """(len(CANDIDATES), H, W) bool."""
         return np.stack([self.drawing(c) for c in CANDIDATES])
+
+
+def closed_drawings(geometry: ShapeGeometry) -> np.ndarray:
+    """The drawings of the closed mask's candidates, finest first: (3, H, W) bool.
+
+    Labels are in one piece, as their shapes are; a mask in several has a skeleton in each.
+    """
+    outlines, drawings = list(piece_outlines(geometry.masks["closed"])), []
+    for tolerance_px in (c.tolerance_px for c in CANDIDATES if c.mask == "closed"):
+        graphs = [compact_skeleton(outline, tolerance_px) for outline in outlines]
+        drawings.append(SkeletonGraph.union(graphs).draw(geometry.shape.shape))
+    return np.stack(drawings)
 
 
 def plain_skeleton(shape: np.ndarray) -> np.ndarray:

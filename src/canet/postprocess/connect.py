@@ -20,18 +20,40 @@ def label_pieces(skeleton: np.ndarray) -> tuple[int, np.ndarray]:
     return count - 1, pieces
 
 
-def pixel_costs(levels: np.ndarray, guide: np.ndarray | None = None) -> np.ndarray:
-    """What a path pays for a pixel: −log p and a floor; on a guide, the floor alone.
+def pixel_costs(levels: np.ndarray) -> np.ndarray:
+    """What a path pays for a pixel: −log p and a floor.
 
     Args:
         levels: (H, W) uint8 probabilities, see `metrics.quantize`.
-        guide: (H, W) bool, pixels of a candidate skeleton, or None.
 
     Returns:
         (H, W) float64, positive.
     """
-    cost = LEAST_COST - np.log((np.arange(LEVELS) + 0.5) / LEVELS)[levels]
-    return cost if guide is None else np.where(guide, LEAST_COST, cost)
+    return LEAST_COST - np.log((np.arange(LEVELS) + 0.5) / LEVELS)[levels]
+
+
+def nearest_candidates(
+    skeleton: np.ndarray, region: np.ndarray, candidates: np.ndarray
+) -> np.ndarray:
+    """In each component of a region the candidate with the highest F1 against the skeleton there.
+
+    Args:
+        skeleton: (H, W) bool, within `region`.
+        region: (H, W) bool, the shape.
+        candidates: (K, H, W) bool; the first of equally good ones is taken.
+
+    Returns:
+        (H, W) bool, within `region`.
+    """
+    count, parts = label_pieces(region)
+
+    def sizes(pixels: np.ndarray) -> np.ndarray:
+        return np.bincount(parts[pixels], minlength=count + 1)
+
+    drawn = sizes(skeleton)
+    f1 = [2 * sizes(c & skeleton) / np.maximum(sizes(c) + drawn, 1) for c in candidates]
+    best = np.argmax(f1, axis=0)  # (count + 1,)
+    return np.take_along_axis(candidates, best[parts][None], axis=0)[0] & region
 
 
 def keep_best_part(skeleton: np.ndarray, region: np.ndarray, levels: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from canet.postprocess.connect import (
     join_pieces,
     keep_best_part,
     keep_best_pieces,
+    nearest_candidates,
     pixel_costs,
 )
 from canet.postprocess.spurs import trim_spurs
@@ -38,7 +39,7 @@ def connect(
     region: np.ndarray,
     *,
     settings: Postprocess,
-    guide: np.ndarray | None = None,
+    candidates: np.ndarray | None = None,
 ) -> np.ndarray:
     """One 8-connected piece, or one in each component of the shape.
 
@@ -47,27 +48,28 @@ def connect(
         levels: (H, W) uint8 probabilities.
         region: (H, W) bool, the closed shape.
         settings: `components` is `one` or `per_shape`.
-        guide: (H, W) bool, a candidate skeleton whose pixels cost little; for `candidates`.
+        candidates: (K, H, W) bool, skeletons to choose from; for `settings.join` = `candidates`.
 
     Returns:
         (H, W) bool within `region`; empty where the shape is.
 
     Raises:
-        UserError: `candidates` without a guide.
+        UserError: there are no candidates to choose from.
     """
-    if settings.join == "candidates" and guide is None:
+    if settings.join == "candidates" and candidates is None:
         raise UserError(
-            "postprocess.join is candidates, but there is no candidate skeleton to follow; "
-            "expected one for each image, or use path"
+            "postprocess.join is candidates, but there are none to choose from; "
+            "expected some for each image, or use path"
         )
     if settings.components == "one":
         region = keep_best_part(skeleton, region, levels)
         skeleton = skeleton & region
+    if settings.join == "candidates":
+        skeleton = nearest_candidates(skeleton, region, candidates)
     skeleton = fill_empty_parts(skeleton, region, levels)
     if settings.join == "drop":
         return keep_best_pieces(skeleton, region, levels)
-    cost = pixel_costs(levels, guide if settings.join == "candidates" else None)
-    return join_pieces(skeleton, region, cost)
+    return join_pieces(skeleton, region, pixel_costs(levels))
 
 
 def to_skeleton(
@@ -76,7 +78,7 @@ def to_skeleton(
     mask: np.ndarray,
     *,
     settings: Postprocess,
-    guide: np.ndarray | None = None,
+    candidates: np.ndarray | None = None,
 ) -> np.ndarray:
     """The predicted skeleton of one image.
 
@@ -85,7 +87,7 @@ def to_skeleton(
         threshold: 0 to 1.
         mask: (H, W) bool, True inside the shape.
         settings: which switches to apply, in the order drop outside, islands, connect, spurs, thin.
-        guide: (H, W) bool, a candidate skeleton, for `settings.join` = `candidates`.
+        candidates: (K, H, W) bool, skeletons to choose from; for `settings.join` = `candidates`.
 
     Returns:
         (H, W) bool; never empty, since an empty prediction scores 0 and the organisers' script
@@ -103,7 +105,7 @@ def to_skeleton(
     if settings.min_component_px:
         skeleton = drop_islands(skeleton, settings.min_component_px)
     if settings.components != "any":
-        skeleton = connect(skeleton, levels, region, settings=settings, guide=guide)
+        skeleton = connect(skeleton, levels, region, settings=settings, candidates=candidates)
     if settings.trims:
         radius = distance_map(region)
         skeleton = trim_spurs(
@@ -119,7 +121,7 @@ def to_skeleton(
 
 PIECES = {"one": "one piece", "per_shape": "one piece per piece of the shape"}
 
-WAYS = {"drop": "best kept", "path": "joined by paths", "candidates": "joined along candidates"}
+WAYS = {"drop": "best kept", "path": "joined by paths", "candidates": "the nearest candidate"}
 
 
 def in_words(settings: Postprocess) -> str:

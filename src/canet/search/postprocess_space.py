@@ -5,8 +5,8 @@ import optuna
 from canet.core.recipe import Postprocess, Recipe
 
 # `per_shape` is left to who wants it: labels are one piece, so it could win by chance only.
-# A range is a tuple, a choice a list; part of a search's identity. Joining along candidates is left
-# to who asks for it: they know how the labels were made, which is not the network's doing.
+# A range is a tuple, a choice a list; part of a search's identity. Choosing among the
+# candidates is left to who asks for it: it is no longer the network alone that draws.
 SPACE = {
     "min_component_px": (0, 20),
     "components": ["any", "one"],

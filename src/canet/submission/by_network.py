@@ -11,10 +11,11 @@ from torch import nn
 
 from canet.core.console import UserError
 from canet.core.files import sha256_of
+from canet.core.input_planes import channels_at
 from canet.core.provenance import code_digest, commit, versions
-from canet.core.recipe import Recipe
+from canet.core.recipe import Input, Recipe
 from canet.data.input_maps import input_maps
-from canet.geometry.candidates import plain_skeleton
+from canet.geometry.candidates import ShapeGeometry, closed_drawings
 from canet.geometry.masks import any_mask
 from canet.inference.device import describe, resolve_precision
 from canet.inference.distributed import join
@@ -54,21 +55,28 @@ class Networks:
             by_size.setdefault(shape.shape, []).append(name)
         skeletons = {}
         for names in by_size.values():
-            for name, levels in zip(names, self.levels([shapes[name] for name in names])):
-                skeletons[name] = self._skeleton(name, shapes[name], levels)
+            maps = input_maps([shapes[name] for name in names], self._input)
+            for name, map_, levels in zip(names, maps, self.levels_of(maps)):
+                skeletons[name] = self._skeleton(name, shapes[name], map_, levels)
         return skeletons
 
     def levels(self, shapes: list[np.ndarray]) -> np.ndarray:
-        """Probabilities of shapes of one size, (N, H, W) uint8 levels; large ones in tiles."""
-        maps = input_maps(shapes, self.run.models[0].recipe.input)
-        return predict_in_tiles(self.levels_of, maps)
+        """Probabilities of shapes of one size, (N, H, W) uint8 levels."""
+        return self.levels_of(input_maps(shapes, self._input))
+
+    def levels_of(self, maps: np.ndarray) -> np.ndarray:
+        """Probabilities for input maps, (N, C, H, W) float32 → (N, H, W) uint8; large in tiles."""
+        return predict_in_tiles(self._levels_of, maps)
+
+    @property
+    def _input(self) -> Input:
+        return self.run.models[0].recipe.input
 
     @cached_property
     def _networks(self) -> list[nn.Module]:
         return [folded(m.network) for m in self.run.models]
 
-    def levels_of(self, maps: np.ndarray) -> np.ndarray:
-        """Probabilities for input maps, (N, C, H, W) float32 → (N, H, W) uint8 levels."""
+    def _levels_of(self, maps: np.ndarray) -> np.ndarray:
         stride = max(n.encoder.output_stride for n in self._networks)
         levels = predict_levels(
             self._networks,
@@ -77,21 +85,28 @@ class Networks:
             precision=self.precision,
             batch=self.batch,
             tta=self.tta,
-            window=self.run.models[0].recipe.input.window,
+            window=self._input.window,
         )
         height, width = maps.shape[-2:]
         return levels[:, :height, :width]
 
-    def _skeleton(self, name: str, shape: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    def _skeleton(
+        self, name: str, shape: np.ndarray, map_: np.ndarray, levels: np.ndarray
+    ) -> np.ndarray:
         settings = self.run.postprocess
         if settings.components == "one" and (count := len(split_pieces(shape))) > 1:
             print(
                 f"   warning: {name} has {count} pieces, one of them is drawn; "
                 f"--components per_shape draws each"
             )
-        guide = plain_skeleton(shape) if settings.join == "candidates" else None
+        candidates = self._candidates(shape, map_) if settings.join == "candidates" else None
         mask, threshold = any_mask(shape), self.run.threshold
-        return to_skeleton(levels, threshold, mask, settings=settings, guide=guide)
+        return to_skeleton(levels, threshold, mask, settings=settings, candidates=candidates)
+
+    def _candidates(self, shape: np.ndarray, map_: np.ndarray) -> np.ndarray:
+        """Those that the network saw, or computed where its input has none."""
+        channels = channels_at(self._input.kind, "candidates")
+        return closed_drawings(ShapeGeometry(shape)) if channels is None else map_[channels] > 0
 
     def facts(self) -> dict:
         """What a submission depends on and where it comes from."""
