@@ -58,26 +58,31 @@ find_python() {
   die "no Python 3.11 or newer found; install one, or name it with PYTHON=/path/to/python3"
 }
 
-# Sets $python to an interpreter that has everything in pyproject.toml but the extras for the
-# documentation. The overrides tell whether a GPU is wanted: one that the torch to be installed
-# cannot use is told before gigabytes arrive.
+extras="train test" # of pyproject.toml
+
+# Sets $python to an interpreter that has what pyproject.toml asks for with the extras. The overrides
+# tell whether a GPU is wanted: one that the torch to be installed cannot use is told before
+# gigabytes arrive.
 set_up() {
   local base=$1 lacking
   shift
-  if lacking=$("$base" src/canet/core/requirements_check.py 2>&1); then
+  if lacking=$("$base" src/canet/core/requirements_check.py $extras 2>&1); then
     python=$base
     return
   fi
   python=.venv/bin/python
-  if [ -x "$python" ] && "$python" src/canet/core/requirements_check.py 2>/dev/null; then return; fi
+  if [ -x "$python" ] && "$python" src/canet/core/requirements_check.py $extras 2>/dev/null; then
+    return
+  fi
   echo "== setting up .venv (once; several GB, some minutes), since for $base:"
   echo "$lacking" | sed 's/^/   /' | head -5
   PYTHONPATH=src "$base" -m canet.core.gpus "$@" || exit 1
   "$python" -m pip --version >/dev/null 2>&1 || "$base" -m venv --clear .venv ||
     die "$base cannot make a virtual environment"
   "$python" -m pip install --disable-pip-version-check \
-    -r requirements.txt -c constraints.txt || die "installing requirements.txt failed, see above"
-  "$python" src/canet/core/requirements_check.py || die "the installation is incomplete, see above"
+    -e ".[${extras// /,}]" -c constraints.txt || die "installing failed, see above"
+  "$python" src/canet/core/requirements_check.py $extras ||
+    die "the installation is incomplete, see above"
 }
 
 # Skeletons of the demo's shapes by what comes with the repository, before anything is trained.
@@ -106,10 +111,6 @@ run_tables() {
 
 # The documentation as HTML in site/, out of the Markdown files and docstrings.
 make_docs() {
-  local check="src/canet/core/requirements_check.py"
-  "$python" $check docs 2>/dev/null ||
-    "$python" -m pip install --disable-pip-version-check -e '.[docs]' -c constraints.txt ||
-    die "installing the extra docs failed, see above"
   "$python" -m sphinx -c docs/site -b html -q -W --keep-going "$@" . site ||
     die "the documentation has problems, see above"
   echo "site/index.html"
@@ -133,6 +134,7 @@ main() {
     run_tests "$@"
   elif [ "${1:-}" = docs ]; then
     shift
+    extras="train test docs"
     set_up "$base" machine.device=cpu
     make_docs "$@"
     exit

@@ -2,6 +2,7 @@
 
 import ast
 import subprocess
+import sys
 
 import pytest
 from commands import run
@@ -29,6 +30,16 @@ def test_every_script_documents_itself(path):
 
 def test_help_shows_that_document():
     assert "examples:\n  python src/make_folds.py" in run_script("make_folds", "--help").stdout
+
+
+def test_commands_start_where_there_are_no_alarms():
+    """As on Windows."""
+    program = (
+        "import signal, sys; del signal.SIGALRM, signal.setitimer\n"
+        f"sys.path.insert(0, {str(REPOSITORY / 'src')!r}); sys.argv = ['skeletonize', '--help']\n"
+        "from canet.skeletons.command import run; run()"
+    )
+    assert "skeletonize mask.png" in run(sys.executable, "-c", program).stdout
 
 
 def test_run_sh_explains_itself():

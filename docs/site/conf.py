@@ -23,9 +23,10 @@ include_patterns = [
     "docs/experiments/*.md",
     "docs/site/*.md",
     "input/README.md",
-    "results/**.md",
+    "results/cpu/tables.md",
     "submissions/README.md",
-    "weights/*/README.md",
+    "weights/compact/README.md",
+    "weights/geometry/README.md",
 ]
 myst_heading_anchors = 4
 myst_enable_extensions = ["dollarmath"]

@@ -138,3 +138,10 @@ def test_default_recipe_follows_data_and_gpu(tmp_path, monkeypatch):
 def test_passwords_are_not_stored():
     loaded = load("cpu", ["machine.storage=postgresql://me:secret@host/db"])
     assert "secret" not in loaded.to_yaml()
+
+
+def test_a_later_key_is_no_other_training_where_it_changes_nothing():
+    plain, seen = load("cpu"), load("cpu", ["input.window=shape"])
+    assert "window" not in plain.settings("input", "train")["input"]
+    assert seen.settings("input")["input"]["window"] == "shape"
+    assert plain.stored()["input"]["window"] == "image"

@@ -6,8 +6,8 @@ import pytest
 
 from canet.core.input_planes import PLANES, channels_of, shown_channel
 from canet.core.recipe import Input
-from canet.data.input_maps import COMPUTE, WHOLE, input_map, input_maps, salience_plane
-from canet.geometry.candidates import CANDIDATES, ShapeGeometry
+from canet.data.input_maps import COMPUTE, input_map, input_maps, salience_plane
+from canet.geometry.candidates import CANDIDATES, Candidate, ShapeGeometry
 
 EXACT = ["shape", "grey", "distance", "repaired_distance", "soft_distance", "shape+distance+edge"]
 
@@ -101,8 +101,8 @@ def test_every_piece_has_candidates():
     shape = np.zeros((128, 128), np.uint8)
     shape[20:60, 20:40] = 255
     shape[80:100, 60:120] = 255
-    for plane in input_map(shape, Input(kind="candidates")):
-        assert cv2.connectedComponents(plane.astype(np.uint8))[0] - 1 == 2
+    for plane in input_map(shape, Input(kind="candidates+salience")):
+        assert cv2.connectedComponents((plane > 0).astype(np.uint8))[0] - 1 == 2
     assert not input_map(np.zeros_like(shape), Input(kind="candidates")).any()
 
 
@@ -119,7 +119,7 @@ def test_salience_falls_towards_the_tips_and_is_1_in_rings():
     salient = salience_plane(ring)
     around = salient[ring.drawing(CANDIDATES[0])]
     assert (around == 1).mean() > 0.9 and around.max() == 1
-    assert (salient[~ring.drawing(WHOLE)] == 0).mean() > 0.99
+    assert (salient[~ring.drawing(Candidate("closed", 0.0))] == 0).mean() > 0.99
 
 
 @pytest.mark.parametrize("turns", range(4))

@@ -87,6 +87,8 @@ def test_the_candidate_that_agrees_best_is_drawn_in_each_piece():
     one = settings.model_copy(update={"components": "one"})
     made = to_skeleton(levels, 0.5, mask, settings=one, candidates=candidates)
     assert np.array_equal(made, candidates[2] & (np.arange(60) > 30))
+    made = to_skeleton(np.zeros_like(levels), 0.5, mask, settings=settings, candidates=candidates)
+    assert np.array_equal(made, candidates[1])  # where nothing is seen: 2 px
     with pytest.raises(UserError, match="none to choose from"):
         connect(levels > 128, levels, mask, settings=one)
 

@@ -11,6 +11,8 @@ from canet.core.console import UserError
 from canet.core.files import write_json
 from canet.core.recipe import Postprocess
 from canet.core.runs import finished_folds
+from canet.data.input_maps import input_maps
+from canet.data.windows import window_of
 from canet.geometry.metrics import component_count
 from canet.inference.trained_run import load_run
 from canet.submission.by_network import (
@@ -104,3 +106,26 @@ def test_facts_tell_what_a_submission_depends_on(trained):
     assert "5 held-out images of single models, one view" in views.said  # tuned for other views
     by_recipe = network_predictor(options(), trained, trained.run_folder)
     assert by_recipe.facts == facts
+
+
+def networks_that_see(window: str, trained, *, tta: bool) -> Networks:
+    run = load_run(trained.run_folder, [], CPU)
+    (model,) = run.models
+    seen = model.recipe.input.model_copy(update={"window": window})
+    recipe = model.recipe.model_copy(update={"input": seen})
+    run = replace(run, models=[replace(model, recipe=recipe)])
+    return Networks(run, CPU, "float32", batch=4, tta=tta)
+
+
+@pytest.mark.parametrize("tta", [False, True])
+@pytest.mark.parametrize("size", [(96, 128), (100, 141), (560, 600)])  # the last in tiles
+def test_networks_look_at_the_window_that_they_were_trained_on(trained, size, tta):
+    shape = np.zeros(size, np.uint8)
+    shape[30:70, 20:45] = 255
+    seen = networks_that_see("shape", trained, tta=tta).levels([shape])[0]
+    whole = networks_that_see("image", trained, tta=tta).levels([shape])[0]
+    rows, columns = window_of(input_maps([shape], trained.input)[0])
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (64, 32)
+    outside = np.ones(size, bool)
+    outside[rows, columns] = False
+    assert whole[outside].any() and seen[rows, columns].any() and not seen[outside].any()

@@ -136,3 +136,9 @@ def test_windows_of_shapes_are_trained_on_and_predicted(tiny, split):
         outside = np.ones(level.shape, bool)
         outside[rows, columns] = False
         assert not level[outside].any()
+
+
+def test_windows_of_shapes_are_trained_on_in_one_process(tiny, split):
+    seen = tiny.model_copy(update={"input": tiny.input.model_copy(update={"window": "shape"})})
+    with pytest.raises(UserError, match=r"^input\.window=shape has batches of many sizes"):
+        Trainer(seen, *split, device=CPU, world=World(0, 2))

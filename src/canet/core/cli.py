@@ -17,6 +17,7 @@ from canet.core.recipe import Recipe
 from canet.core.recipe_files import load
 
 INTERRUPTED = threading.Event()  # by SIGTERM
+HAS_ALARM = hasattr(signal, "SIGALRM")  # not on Windows
 AGAIN_S = 3.0  # after an interruption that had no effect; longer than any clean-up here takes
 
 
@@ -69,8 +70,9 @@ def run(main: Callable[[], None]) -> None:
 
     SIGTERM ends it like Ctrl-C: temporary files go, and a line says what to do.
     """
-    for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if HAS_ALARM:
+        signal.signal(signal.SIGALRM, _interrupt)
     threading.excepthook = _warn_of_thread
     if not IS_FIRST:  # the first process speaks for all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,7 +92,8 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _exit_stopped() -> NoReturn:
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    if HAS_ALARM:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     sys.exit("\nstopped; the same command continues from what is written" if IS_FIRST else 1)
 
 
@@ -104,7 +107,8 @@ def _warn_of_thread(failed: threading.ExceptHookArgs) -> None:
 
 def _interrupt(*_: object) -> None:
     # compiled code may swallow an exception (NumPy's Generator.choice does), so it is raised again
-    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+    if HAS_ALARM:
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
     INTERRUPTED.set()
     raise KeyboardInterrupt
 

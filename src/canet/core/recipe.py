@@ -307,8 +307,15 @@ class Recipe(Section):
         return REPOSITORY / self.machine.submissions / f"{self.name}.zip"
 
     def settings(self, *sections: str) -> dict[str, Any]:
-        """The named sections as plain values, for fingerprints."""
-        return {name: getattr(self, name).model_dump(mode="json") for name in sections}
+        """The named sections as plain values, for fingerprints.
+
+        A key that came later is left out where it changes nothing, so that trainings from before
+        are still known.
+        """
+        found = {name: getattr(self, name).model_dump(mode="json") for name in sections}
+        if "input" in found and self.input.window == "image":
+            del found["input"]["window"]
+        return found
 
     def stored(self) -> dict[str, Any]:
         """What is kept with runs, models and manifests: all but the machine (and its passwords)."""

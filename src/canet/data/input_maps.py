@@ -14,11 +14,12 @@ from canet.core.console import progress
 from canet.core.cores import in_threads
 from canet.core.input_planes import parts_of
 from canet.core.recipe import Input
-from canet.geometry.candidates import Candidate, ShapeGeometry, closed_drawings
+from canet.geometry.candidates import ShapeGeometry, closed_drawings
+from canet.geometry.compact import compact_skeleton
 from canet.geometry.distance import SCALE_PX, distance_map, edge_map, soft_distance_map
 from canet.geometry.masks import any_mask, fill_holes, label_mask
+from canet.geometry.outline import piece_outlines
 
-WHOLE = Candidate("closed", 0.0)  # nothing is left out: salience says what matters
 SALIENCE_PX = 8.0  # becomes a half
 
 
@@ -32,7 +33,7 @@ def input_map(shape: np.ndarray, settings: Input) -> np.ndarray:
     Returns:
         (C, H, W) float32; distances in units of 32 px, all else 0 to 1.
     """
-    geometry = ShapeGeometry(shape)  # shared: planes of one outline trace it once
+    geometry = ShapeGeometry(shape)  # shared: its masks are made once
     planes = [COMPUTE[name](geometry, settings) for name in parts_of(settings.kind)]
     return np.concatenate(
         [p.reshape(-1, *shape.shape).astype(np.float32, copy=False) for p in planes]
@@ -74,16 +75,18 @@ def salience_plane(geometry: ShapeGeometry) -> np.ndarray:
     Returns:
         (H, W) float32, 0 to 1; 0 off the axis. Where edges overlap, the most salient counts.
     """
-    graph, size = geometry.graph(WHOLE), geometry.shape.shape
-    # an edge of a compact skeleton leads away from the start; those that close rings come last
-    s = graph.salience[graph.edges[:, 1]]
-    s[max(0, len(graph) - 1) :] = np.inf
-    value = 1 - SALIENCE_PX / (SALIENCE_PX + s)
-    at = np.clip(graph.xy.astype(np.int64), 0, (size[1] - 1, size[0] - 1))  # as `draw` truncates
+    size = geometry.shape.shape
     picture = np.zeros(size, np.float32)
-    for k in np.argsort(value, kind="stable"):
-        a, b = at[graph.edges[k]].tolist()
-        cv2.line(picture, a, b, float(value[k]), 1)
+    for outline in piece_outlines(geometry.masks["closed"]):
+        graph = compact_skeleton(outline, 0.0)  # nothing is left out: salience says what matters
+        # an edge of a compact skeleton leads away from the start; those that close rings come last
+        s = graph.salience[graph.edges[:, 1]]
+        s[max(0, len(graph) - 1) :] = np.inf
+        value = 1 - SALIENCE_PX / (SALIENCE_PX + s)
+        at = np.clip(graph.xy.astype(np.int64), 0, (size[1] - 1, size[0] - 1))  # as `draw`
+        for k in np.argsort(value, kind="stable"):
+            a, b = at[graph.edges[k]].tolist()
+            cv2.line(picture, a, b, float(value[k]), 1)
     return picture
 
 

@@ -132,6 +132,9 @@ def skeleton_of(
 def f1_of(images: OutOfFold, threshold: float, settings: Postprocess) -> np.ndarray:
     """Each image's F1 at one threshold with post-processing, (N,)."""
 
+    if settings.join == "candidates":
+        _ = images.candidates  # by one thread, not by each
+
     def one(i: int) -> float:
         return f1_score(
             skeleton_of(images, i, threshold=threshold, settings=settings), images.skeletons[i]

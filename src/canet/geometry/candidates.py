@@ -41,6 +41,7 @@ CANDIDATES = tuple(
     ]
 )
 PLAIN = CANDIDATES[1]  # the best single one: 0.958
+CLOSED = [c for c in CANDIDATES if c.mask == "closed"]
 
 
 class ShapeGeometry:
@@ -90,7 +91,7 @@ def closed_drawings(geometry: ShapeGeometry) -> np.ndarray:
     Labels are in one piece, as their shapes are; a mask in several has a skeleton in each.
     """
     outlines, drawings = list(piece_outlines(geometry.masks["closed"])), []
-    for tolerance_px in (c.tolerance_px for c in CANDIDATES if c.mask == "closed"):
+    for tolerance_px in (c.tolerance_px for c in CLOSED):
         graphs = [compact_skeleton(outline, tolerance_px) for outline in outlines]
         drawings.append(SkeletonGraph.union(graphs).draw(geometry.shape.shape))
     return np.stack(drawings)

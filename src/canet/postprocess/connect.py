@@ -6,6 +6,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra, minimum_spanning_tree
 
+from canet.geometry.candidates import CLOSED, PLAIN
 from canet.geometry.distance import distance_map
 from canet.geometry.metrics import LEVELS
 
@@ -40,7 +41,8 @@ def nearest_candidates(
     Args:
         skeleton: (H, W) bool, within `region`.
         region: (H, W) bool, the shape.
-        candidates: (K, H, W) bool; the first of equally good ones is taken.
+        candidates: (3, H, W) bool, `closed_drawings`; where there is no skeleton, the best single
+            one is taken.
 
     Returns:
         (H, W) bool, within `region`.
@@ -52,7 +54,7 @@ def nearest_candidates(
 
     drawn = sizes(skeleton)
     f1 = [2 * sizes(c & skeleton) / np.maximum(sizes(c) + drawn, 1) for c in candidates]
-    best = np.argmax(f1, axis=0)  # (count + 1,)
+    best = np.where(drawn, np.argmax(f1, axis=0), CLOSED.index(PLAIN))  # (count + 1,)
     return np.take_along_axis(candidates, best[parts][None], axis=0)[0] & region
 
 

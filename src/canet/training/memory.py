@@ -16,7 +16,10 @@ def fits(recipe: Recipe, samples: Samples, device: torch.device, *, batch: int) 
     """Whether training with this batch fits into the device's memory."""
     try:
         trial = recipe.model_copy(
-            update={"train": recipe.train.model_copy(update={"batch": batch})}
+            update={
+                "train": recipe.train.model_copy(update={"batch": batch}),
+                "input": recipe.input.model_copy(update={"window": "image"}),  # the largest
+            }
         )
         trainer, state = Trainer(trial, samples, None, device=device), build_state(trial, device)
         images, step = next(iter(trainer.loader)), trainer.stepper(state)

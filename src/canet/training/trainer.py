@@ -345,6 +345,11 @@ def _check_processes(recipe: Recipe, processes: int) -> None:
             f"train.batch={recipe.train.batch} cannot be divided among {processes} processes; "
             f"set a multiple of {processes}, or start another number"
         )
+    if recipe.input.window == "shape":
+        raise UserError(
+            f"input.window=shape has batches of many sizes and trains in one process, not in "
+            f"{processes}; start without torchrun, or set input.window=image"
+        )
     if recipe.machine.compile:
         raise UserError(
             f"machine.compile={recipe.machine.compile} compiles for one process, not for "
