@@ -12,8 +12,8 @@ from canet.core.cores import cores
 from canet.core.gpus import kernel_error, problem_with_gpu
 from canet.core.recipe import Machine
 
-# oneDNN makes a program for each layer and size of its input and keeps the last 1,024 of them, fewer
-# than the windows of a data set need; it asks when it makes the first.
+# oneDNN makes a program for each layer and size of its input and keeps the last 1,024 of them,
+# fewer than the windows of a data set need; it asks when it makes the first.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
 
 
