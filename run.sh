@@ -15,6 +15,7 @@ usage: bash run.sh [RECIPE] [key=value ...]    set up, then run every stage
                                                set up, then train the rows of the tables
        bash run.sh test [pytest options]       set up, then run the fast tests; --slow: the slow
                                                ones; --gpu: CUDA's paths, also without a GPU
+       bash run.sh app                         set up, then open a page to try it on this machine
        bash run.sh docs                        set up, then write the documentation to site/
        bash run.sh --help
 
@@ -43,6 +44,7 @@ examples:
   bash run.sh geometry
   bash run.sh tables --minutes 25
   bash run.sh tables table3 train.epochs=60
+  bash run.sh app
 TEXT
 }
 
@@ -130,8 +132,14 @@ main() {
   base=$(find_python)
   if [ "${1:-}" = test ]; then
     shift
+    extras="train test app"
     set_up "$base" machine.device=cpu
     run_tests "$@"
+  elif [ "${1:-}" = app ]; then
+    shift
+    extras="train app"
+    set_up "$base" machine.device=cpu
+    exec "$python" src/app.py "$@"
   elif [ "${1:-}" = docs ]; then
     shift
     extras="train test docs"

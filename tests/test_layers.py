@@ -23,6 +23,7 @@ LAYERS = [
     "skeletons",
     "report",
     "benchmarks",
+    "app",
 ]
 MOST_LINES = 80  # of a script
 MOST_POSITIONAL = 3

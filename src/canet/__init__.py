@@ -7,7 +7,7 @@ Each folder imports only those before it (`tests/test_layers.py`):
 `geometry` (masks, distances, compact skeletons, scores) → `core` (recipes, command line, files) →
 `data` (images, folds, input maps) → `network` → `postprocess` → `inference` → `evaluation` →
 `training` → `tables` → `search` → `selection` (a forest in place of a network) → `submission` →
-`skeletons` (of anybody's masks) → `report` → `benchmarks`.
+`skeletons` (of anybody's masks) → `report` → `benchmarks` → `app` (a page to try it).
 """
 
 from importlib import import_module

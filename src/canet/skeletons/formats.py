@@ -28,6 +28,7 @@ COLOURS = (
 )
 END, JUNCTION = (20, 20, 20), (200, 20, 30)
 OVERLAY_PX = 1024  # that small images are enlarged to, about
+APART = 0.5  # of their radius, from one circle that is drawn to the next
 SHIFT = 6  # bits behind the point of a position that OpenCV draws
 
 
@@ -58,28 +59,60 @@ def write_overlay(skeleton: Skeleton, folder: Path) -> None:
 
 
 def write_svg(skeleton: Skeleton, folder: Path) -> None:
-    """`skeleton.svg`: the mask's outline and a path for each branch, in px of the image."""
+    """`skeleton.svg`: see `svg`."""
+    write_text(folder / "skeleton.svg", svg(skeleton))
+
+
+def svg(skeleton: Skeleton, *, circles: bool = False) -> str:
+    """The mask's outline and a path for each branch, in px of the image.
+
+    Args:
+        skeleton: of any size.
+        circles: also largest circles within the mask along the branches.
+    """
     height, width = skeleton.pixels.shape
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}">',
         f'<path id="mask" fill="#cdd0d4" fill-rule="evenodd" d="{_outline_path(skeleton)}"/>',
         "<style>#skeleton path { vector-effect: non-scaling-stroke; stroke-width: 2px }</style>",
-        '<g id="skeleton" fill="none" stroke-linejoin="round" stroke-linecap="round">',
     ]
+    if circles:
+        lines += _circles(skeleton)
+    lines.append('<g id="skeleton" fill="none" stroke-linejoin="round" stroke-linecap="round">')
     table = skeleton.branches[["branch-distance", "mean-radius"]].to_numpy()
     for k, (branch, (length, mean)) in enumerate(zip(skeleton.graph.branches, table)):
-        colour = "#{:02x}{:02x}{:02x}".format(*COLOURS[k % len(COLOURS)])
         said = f"branch {k}, length {length:.2f}, mean radius {mean:.2f} {skeleton.options.unit}"
         way = _path(skeleton.graph.xy[branch.nodes])
-        lines.append(f'<path stroke="{colour}" d="{way}"><title>{escape(said)}</title></path>')
+        lines.append(f'<path stroke="{_colour(k)}" d="{way}"><title>{escape(said)}</title></path>')
     lines.append("</g>")
     lines.append('<g id="nodes">')
     for node in skeleton.special:
         x, y = skeleton.graph.xy[node]
         kind = "#c8141e" if skeleton.graph.degree[node] > 2 else "#141414"
         lines.append(f'<circle cx="{x:.2f}" cy="{y:.2f}" r="1" fill="{kind}"/>')
-    write_text(folder / "skeleton.svg", "\n".join([*lines, "</g>", "</svg>", ""]))
+    return "\n".join([*lines, "</g>", "</svg>", ""])
+
+
+def _circles(skeleton: Skeleton) -> list[str]:
+    """Largest circles within the mask, along branches about `APART` of their radius apart."""
+    graph = skeleton.graph
+    lines = ['<g id="radii" fill="none" stroke-opacity="0.5">']
+    for k, branch in enumerate(graph.branches):
+        xy, radius = graph.xy[branch.nodes], graph.inscribed[branch.nodes]
+        way = np.hypot(*np.diff(xy, axis=0).T) / np.maximum(radius[1:], 2)
+        number = np.floor(np.concatenate([[0], np.cumsum(way)]) / APART)
+        shown = np.flatnonzero(np.diff(number, prepend=-1))
+        for (x, y), r in zip(xy[shown].tolist(), radius[shown].tolist()):
+            lines.append(
+                f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}" stroke="{_colour(k)}" '
+                'vector-effect="non-scaling-stroke"/>'
+            )
+    return [*lines, "</g>"]
+
+
+def _colour(branch: int) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*COLOURS[branch % len(COLOURS)])
 
 
 def _path(xy: np.ndarray) -> str:

@@ -1,0 +1,1 @@
+"""A page to try it: draw or drop a shape, see its skeleton."""
