@@ -277,7 +277,7 @@ def test_the_keyboard_is_enough(page):
         raise AssertionError(f"{wanted} is not reached")
 
     choosers = []  # listened for from the start, since that takes effect a moment later
-    page.on("filechooser", choosers.append)
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     tab_to("input[type=range][aria-label*=Tolerance]")
     before = said(page).inner_text()
     page.keyboard.press("End")
