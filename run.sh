@@ -118,11 +118,12 @@ make_docs() {
   echo "site/index.html"
 }
 
-# The tests of CUDA's paths need a GPU, or a stand-in that has to be there before Python starts.
+# On all cores; `-n 0` in one process. The tests of CUDA's paths need a GPU, or a stand-in that has to
+# be there before Python starts.
 run_tests() {
   case " $* " in
     *" --gpu "*) exec "$python" tests/gpu/start.py "$@" ;;
-    *) exec "$python" -m pytest "$@" ;;
+    *) exec "$python" -m pytest -n logical --dist worksteal "$@" ;;
   esac
 }
 

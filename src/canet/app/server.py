@@ -64,7 +64,7 @@ def serve(port: int | None, *, open_browser: bool) -> None:
                 mcp_server=False,
                 run_history=False,
                 enable_monitoring=False,
-                max_file_size=0,
+                max_file_size=0,  # the page has its own way
                 footer_links=[],
                 theme=gr.themes.Default(
                     font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
