@@ -133,27 +133,29 @@ def build_page() -> gr.Blocks:
         found = gr.State(None, time_to_live=3600)
         note = gr.State("", time_to_live=3600)
         switches = [method, tolerance, pruned, circles]
-        sees = {"inputs": [canvas, note, *switches], "outputs": [said, picture, table, found]}
-        writes = {"fn": _write_files, "inputs": found, "outputs": downloads}
-
-        def then_see(event) -> None:
-            event.then(_see, **sees, **ONCE).then(**writes, **ONCE)
-
-        gr.on([page.load, *(switch.change for switch in switches)], _see, **sees, **LATEST).then(
-            **writes, **ONCE
+        seen = [said, picture, table, found]
+        changed = gr.on(
+            [page.load, *(switch.change for switch in switches)],
+            _see,
+            inputs=[canvas, note, *switches],
+            outputs=seen,
+            **LATEST,
         )
-        then_see(canvas.drawn(_remember, outputs=note, **LATEST))
+        drawn = canvas.drawn(_draw, inputs=[canvas, *switches], outputs=[note, *seen], **LATEST)
+        taken = [
+            button.click(
+                partial(_take_example, name),
+                inputs=switches,
+                outputs=[canvas, note, *seen],
+                **ONCE,
+            )
+            for name, button in examples.items()
+        ]
+        for event in (changed, drawn, *taken):
+            event.then(_write_files, inputs=found, outputs=downloads, **ONCE)
         canvas.failed(_fail, outputs=said, **ONCE)
-        for name, button in examples.items():
-            take = partial(_take_example, name)
-            then_see(button.click(take, outputs=[canvas, note], **ONCE))
         page.unload(_remove_files)
     return page
-
-
-def _take_example(name: str) -> tuple[str, str]:
-    """An example's picture, and nothing to say about it."""
-    return shapes.example(name), ""
 
 
 def open_file(file: tuple[str, str]) -> dict[str, object]:
@@ -166,9 +168,16 @@ def open_file(file: tuple[str, str]) -> dict[str, object]:
     return {"picture": shapes.to_picture(mask), "said": said}
 
 
-def _remember(event: gr.EventData) -> str:
-    """What there is to say about the file that was opened; nothing about strokes."""
-    return " ".join(f"<p>{escape(words)}</p>" for words in event.said)
+def _draw(event: gr.EventData, drawing: str, *switches: object) -> tuple:
+    """What there is to say about the file that was opened, nothing about strokes; then `_see`."""
+    note = " ".join(f"<p>{escape(words)}</p>" for words in event.said)
+    return note, *_see(drawing, note, *switches)
+
+
+def _take_example(name: str, *switches: object) -> tuple:
+    """The example's picture, nothing to say about it, and `_see`."""
+    drawing = shapes.example(name)
+    return drawing, "", *_see(drawing, "", *switches)
 
 
 def _fail(event: gr.EventData) -> str:
