@@ -13,6 +13,7 @@ examples:
 
 from canet.app.server import serve
 from canet.core import cli
+from canet.core.console import UserError
 from canet.skeletons.skeletonize import skeletonize
 
 
@@ -21,6 +22,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, metavar="N", help="(default: the first free from 7860)")
     parser.add_argument("--no-browser", action="store_true", help="tell the address, open nothing")
     args = parser.parse_args()
+    if args.port is not None and not 1 <= args.port <= 65535:
+        raise UserError(f"--port {args.port}: expected 1 to 65535")
     print("== app\n   compiling the geometry (the first time, up to half a minute)", flush=True)
     skeletonize([[0, 1, 1, 1, 0]] * 9)
     serve(args.port, open_browser=not args.no_browser)

@@ -66,3 +66,32 @@ def test_a_file_that_is_no_image_is_said_so_in_one_line(name, content):
     with pytest.raises(UserError) as error:
         shapes.read_mask(name, content)
     assert str(error.value).isprintable() and 0 < len(str(error.value)) < 500
+
+
+def stack(*shape: int) -> bytes:
+    content = io.BytesIO()
+    np.save(content, np.zeros(shape, bool))
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (stack(0, 5, 5), "a.npy: has no image"),
+        (stack(20, 9000), "a.npy: is 9000×20; "),
+        (bytes(shapes.MOST_BYTES + 1), "a.npy: is larger than 64 MB; "),
+    ],
+)
+def test_arrays_of_no_image_or_of_too_large_a_one_are_said_so(content, words):
+    with pytest.raises(UserError) as error:
+        shapes.read_mask("a.npy", content)
+    assert str(error.value).startswith(words)
+
+
+def test_memory_that_is_lacking_is_said_so(monkeypatch):
+    def lacking(_):
+        raise MemoryError
+
+    monkeypatch.setattr(shapes, "read_pages", lacking)
+    with pytest.raises(UserError, match=r"^a\.png: cannot be read: out of memory$"):
+        shapes.read_mask("a.png", b"")

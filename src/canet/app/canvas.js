@@ -1,28 +1,31 @@
-// The shape that is drawn on. `props.value` is its PNG as a data URL; whoever sets it, here or on
-// the server, makes a step that can be undone.
+// The shape that is drawn on. `props.value` is what the server sees, its picture a PNG as a data URL;
+// whoever sets it, here or on the server, makes a step that can be undone.
 const canvas = element.querySelector("canvas");
 const context = canvas.getContext("2d", { willReadFrequently: true });
 const pen = element.querySelector("input[type=range]");
 const chooser = element.querySelector("input[type=file]");
 const button = (name) => element.querySelector(`[data-do="${name}"]`);
 const STEPS = 100;
-let steps = [], at = -1, tool = "draw", last = null, wanted = null;
+const STEPS_PX = 2 ** 25; // of all steps together, 128 MB
+let steps = [], at = -1; // {url, pixels}
+let tool = "draw", pointer = null, last = null; // of a stroke
+let loading = null, opened = 0; // the picture that is being decoded; how many files so far
 
-function show(url, then = () => {}) {
-  wanted = url;
-  const picture = new Image();
-  picture.onload = () => {
-    if (wanted !== url) return; // another came meanwhile
-    canvas.width = picture.naturalWidth;
-    canvas.height = picture.naturalHeight;
-    context.drawImage(picture, 0, 0);
-    then();
-  };
-  picture.src = url;
+function tell(url, said = []) {
+  props.value = { picture: url, said, error: "" };
+  trigger("input");
+}
+
+function fail(words) {
+  props.value = { ...props.value, error: words };
+  trigger("input");
 }
 
 function step(url) {
-  steps = [...steps.slice(0, at + 1), url].slice(-STEPS);
+  const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
+  steps = [...steps.slice(0, at + 1), { url, pixels }].slice(-STEPS);
+  const area = () => steps.reduce((sum, s) => sum + s.pixels.width * s.pixels.height, 0);
+  while (steps.length > 2 && area() > STEPS_PX) steps.shift();
   at = steps.length - 1;
   mark();
 }
@@ -32,12 +35,6 @@ function mark() {
   button("redo").disabled = at >= steps.length - 1;
 }
 
-function tell(url, said = []) {
-  wanted = url;
-  props.value = url;
-  trigger("drawn", { said });
-}
-
 function commit() {
   const url = canvas.toDataURL();
   step(url);
@@ -45,11 +42,31 @@ function commit() {
 }
 
 function travel(by) {
-  if (steps[at + by] === undefined) return;
+  if (loading || pointer !== null || !steps[at + by]) return;
   at += by;
   mark();
-  show(steps[at]);
-  tell(steps[at]);
+  const { url, pixels } = steps[at];
+  canvas.width = pixels.width;
+  canvas.height = pixels.height;
+  context.putImageData(pixels, 0, 0);
+  tell(url);
+}
+
+// A picture from the server takes the drawing's place; until it is there nothing can be drawn.
+function load(url, then) {
+  loading = url;
+  const picture = new Image();
+  picture.onload = () => {
+    if (loading !== url) return; // another came meanwhile
+    loading = null;
+    pointer = null;
+    canvas.width = picture.naturalWidth;
+    canvas.height = picture.naturalHeight;
+    context.drawImage(picture, 0, 0);
+    step(url);
+    then();
+  };
+  picture.src = url;
 }
 
 function place(event) { // in the picture's pixels; it is centred in the canvas' box
@@ -74,87 +91,98 @@ function stroke(event) {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  if (event.button) return;
-  canvas.setPointerCapture(event.pointerId);
+  if (event.button || loading || pointer !== null) return; // one finger draws
+  pointer = event.pointerId;
+  canvas.setPointerCapture(pointer);
   last = place(event);
   stroke(event);
 });
-canvas.addEventListener("pointermove", (event) => last && stroke(event));
+canvas.addEventListener("pointermove", (event) => event.pointerId === pointer && stroke(event));
 for (const end of ["pointerup", "pointercancel"])
-  canvas.addEventListener(end, () => {
-    if (last) commit();
-    last = null;
+  canvas.addEventListener(end, (event) => {
+    if (event.pointerId !== pointer) return;
+    pointer = null;
+    commit();
   });
 
+function fill(colour, operation) {
+  if (loading || pointer !== null) return;
+  context.globalCompositeOperation = operation;
+  context.fillStyle = colour;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.globalCompositeOperation = "source-over";
+  commit();
+}
+
+const actions = {
+  open: () => chooser.click(),
+  undo: () => travel(-1),
+  redo: () => travel(1),
+  clear: () => fill("#000", "source-over"),
+  invert: () => fill("#fff", "difference"),
+};
 element.querySelector(".tools").addEventListener("click", ({ target }) => {
   if (target.dataset.tool) {
     tool = target.dataset.tool;
     for (const b of element.querySelectorAll("[data-tool]"))
       b.setAttribute("aria-pressed", b === target);
   }
-  if (target.dataset.do === "open") chooser.click();
-  if (target.dataset.do === "undo") travel(-1);
-  if (target.dataset.do === "redo") travel(1);
-  if (target.dataset.do === "clear") {
-    context.fillStyle = "#000";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    commit();
-  }
-  if (target.dataset.do === "invert") {
-    context.globalCompositeOperation = "difference";
-    context.fillStyle = "#fff";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    context.globalCompositeOperation = "source-over";
-    commit();
-  }
+  actions[target.dataset.do]?.();
 });
 
-async function openFile(file) {
-  const fail = (words) => trigger("failed", { error: `${file.name}: ${words}` });
+async function openFile(files) {
+  const file = files[0], number = ++opened;
+  if (!file) return;
   const megabytes = (bytes) => Math.round(bytes / 2 ** 20);
   if (file.size > props.most_bytes)
-    return fail(`is of ${megabytes(file.size)} MB; at most ${megabytes(props.most_bytes)} are read`);
-  const content = await new Promise((done) => {
-    const reader = new FileReader();
-    reader.onload = () => done(reader.result);
-    reader.onerror = () => done(null);
-    reader.readAsDataURL(file);
-  });
-  if (content === null) return fail("cannot be read");
-  const found = await server.open_file([file.name, content]);
-  if (found.error) return trigger("failed", { error: found.error });
-  show(found.picture, () => {
-    step(found.picture);
-    tell(found.picture, found.said);
-  });
+    return fail(
+      `${file.name}: is of ${megabytes(file.size)} MB; at most ${megabytes(props.most_bytes)} are read`,
+    );
+  let found;
+  try {
+    const content = await new Promise((done, failed) => {
+      const reader = new FileReader();
+      reader.onload = () => done(reader.result);
+      reader.onerror = failed;
+      reader.readAsDataURL(file);
+    });
+    found = await server.open_file([file.name, content]);
+  } catch {}
+  if (number !== opened) return; // another was opened meanwhile
+  if (!found) return fail(`${file.name}: could not be read; does the server still run?`);
+  if (found.error) return fail(found.error);
+  const more = files.length > 1 ? [`the first of ${files.length} files`] : [];
+  load(found.picture, () => tell(found.picture, [...found.said, ...more]));
 }
 
 chooser.addEventListener("change", () => {
-  if (chooser.files.length) openFile(chooser.files[0]);
+  openFile([...chooser.files]);
   chooser.value = ""; // the same file may be opened again
 });
-canvas.addEventListener("dragover", (event) => {
+// anywhere on the page: beside the canvas a browser would leave the page for the file
+document.addEventListener("dragover", (event) => {
   event.preventDefault();
   canvas.classList.add("over");
 });
-canvas.addEventListener("dragleave", () => canvas.classList.remove("over"));
-canvas.addEventListener("drop", (event) => {
+document.addEventListener("dragleave", () => canvas.classList.remove("over"));
+document.addEventListener("drop", (event) => {
   event.preventDefault();
   canvas.classList.remove("over");
-  if (event.dataTransfer.files.length) openFile(event.dataTransfer.files[0]);
+  openFile([...event.dataTransfer.files]);
 });
 document.addEventListener("keydown", (event) => {
-  if (!(event.ctrlKey || event.metaKey) || event.target.matches("input[type=text], textarea")) return;
+  const writes = event.target.matches("textarea, input:not([type=range], [type=checkbox])");
+  if (!(event.ctrlKey || event.metaKey) || writes) return;
   if (event.key === "z") travel(-1);
   else if (event.key === "y" || event.key === "Z") travel(1);
   else return;
   event.preventDefault();
 });
 
-watch("value", () => { // set by the server: an example, a file
-  if (props.value === wanted) return;
-  const url = props.value;
-  show(url, () => step(url));
+watch("value", () => { // set by the server: an example
+  const { picture } = props.value;
+  if (picture === steps[at]?.url || picture === loading) return;
+  opened++; // files that are still being read come too late
+  load(picture, () => tell(picture));
 });
-show(props.value);
-step(props.value);
+load(props.value.picture, () => {});

@@ -11,6 +11,7 @@ from functools import partial
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 
 import gradio as gr
 
@@ -42,7 +43,7 @@ DOWNLOADS = {  # on the button: a key of `FORMATS`, the file that it writes
     "GeoJSON": ("geojson", "skeleton.geojson"),
 }
 LATEST = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
-ONCE = {"show_progress": "hidden", "api_visibility": "private"}
+OPENING = Lock()  # one file at a time: decoding takes memory
 CSS = """
 footer { display: none !important }
 #view svg { width: 100%; height: auto; max-height: 70vh; background: white;
@@ -61,14 +62,15 @@ footer { display: none !important }
 def canvas_of(picture: str) -> gr.HTML:
     """A picture to draw on, and to open files in; its value is a PNG as a data URL.
 
-    Its events are `drawn`, with what to say about the file, and `failed`, with why. Gradio's own
-    editor needs WebGL: a stroke takes half a minute where there is no GPU.
+    Its value: `picture`, a PNG as a data URL; `said`, what there is to say about the file that it
+    came from; `error`, why another file could not be opened. Gradio's own editor needs WebGL: a
+    stroke takes half a minute where there is no GPU.
     """
     html, css, js = (
         (HERE / f"canvas.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
     )
     return gr.HTML(
-        picture,
+        drawing_of(picture),
         html_template=html,
         css_template=css,
         js_on_load=js,
@@ -82,7 +84,7 @@ def canvas_of(picture: str) -> gr.HTML:
 
 def build_page() -> gr.Blocks:
     """The page, to be served by `canet.app.server`."""
-    with gr.Blocks(title="Skeletons of shapes", delete_cache=(60, 600), fill_width=True) as page:
+    with gr.Blocks(title="Skeletons of shapes", fill_width=True) as page:
         gr.Markdown("# Skeletons of shapes\nDraw a shape, drop a file on it, or take an example.")
         with gr.Row():
             method = gr.Dropdown(
@@ -120,7 +122,9 @@ def build_page() -> gr.Blocks:
                         for name in shapes.EXAMPLES
                     }
             with gr.Column(min_width=340):
-                said = gr.HTML(elem_id="said")
+                said = gr.HTML(
+                    elem_id="said", html_template='<div aria-live="polite">${value}</div>'
+                )
                 picture = gr.HTML(elem_id="view")
                 with gr.Row():
                     downloads = [
@@ -130,80 +134,69 @@ def build_page() -> gr.Blocks:
                         for name in DOWNLOADS
                     ]
                 table = gr.HTML(elem_id="branches")
-        found = gr.State(None, time_to_live=3600)
-        note = gr.State("", time_to_live=3600)
         switches = [method, tolerance, pruned, circles]
-        seen = [said, picture, table, found]
-        changed = gr.on(
-            [page.load, *(switch.change for switch in switches)],
+        # one event for all, so that no older result comes after a newer one
+        gr.on(
+            [page.load, canvas.input, *(switch.change for switch in switches)],
             _see,
-            inputs=[canvas, note, *switches],
-            outputs=seen,
+            inputs=[canvas, *switches],
+            outputs=[said, picture, table, *downloads],
             **LATEST,
         )
-        drawn = canvas.drawn(_draw, inputs=[canvas, *switches], outputs=[note, *seen], **LATEST)
-        taken = [
-            button.click(
-                partial(_take_example, name),
-                inputs=switches,
-                outputs=[canvas, note, *seen],
-                **ONCE,
-            )
-            for name, button in examples.items()
-        ]
-        for event in (changed, drawn, *taken):
-            event.then(_write_files, inputs=found, outputs=downloads, **ONCE)
-        canvas.failed(_fail, outputs=said, **ONCE)
+        for name, button in examples.items():
+            button.click(partial(_take_example, name), outputs=canvas, **LATEST)
         page.unload(_remove_files)
     return page
+
+
+def drawing_of(picture: str, said: list[str] | None = None) -> dict[str, object]:
+    """The canvas' value."""
+    return {"picture": picture, "said": said or [], "error": ""}
 
 
 def open_file(file: tuple[str, str]) -> dict[str, object]:
     """Called by the browser with a file's name and its content as a data URL."""
     name, content = file
-    try:
-        mask, said = shapes.read_mask(name, b64decode(content.partition(",")[2]))
-    except UserError as error:
-        return {"error": str(error)}
-    return {"picture": shapes.to_picture(mask), "said": said}
+    with OPENING:
+        try:
+            mask, said = shapes.read_mask(name, b64decode(content.partition(",")[2]))
+        except UserError as error:
+            return {"error": str(error)}
+    return drawing_of(shapes.to_picture(mask), said)
 
 
-def _draw(event: gr.EventData, drawing: str, *switches: object) -> tuple:
-    """What there is to say about the file that was opened, nothing about strokes; then `_see`."""
-    note = " ".join(f"<p>{escape(words)}</p>" for words in event.said)
-    return note, *_see(drawing, note, *switches)
-
-
-def _take_example(name: str, *switches: object) -> tuple:
-    """The example's picture, nothing to say about it, and `_see`."""
-    drawing = shapes.example(name)
-    return drawing, "", *_see(drawing, "", *switches)
-
-
-def _fail(event: gr.EventData) -> str:
-    return _error(event.error)
+def _take_example(name: str) -> dict[str, object]:
+    return drawing_of(shapes.example(name))
 
 
 def _see(
-    drawing: str, note: str, method: str, tolerance: float, pruned: float, circles: bool
-) -> tuple[str, str, str, Skeleton | None]:
-    """What to say, the picture, the table, and the skeleton itself."""
+    request: gr.Request,
+    drawing: dict,
+    method: str,
+    tolerance: float,
+    pruned: float,
+    circles: bool,
+) -> tuple:
+    """What to say, the picture, the table, and the buttons with their files."""
+    error = _error(drawing["error"]) if drawing["error"] else ""
     try:
         skeleton = skeletonize(
-            shapes.to_mask(drawing), method=method, tolerance=tolerance, prune_radii=pruned
+            shapes.to_mask(drawing["picture"]),
+            method=method,
+            tolerance=tolerance,
+            prune_radii=pruned,
         )
-    except UserError as error:
-        return _error(str(error)), "", "", None
+    except UserError as problem:
+        none = [gr.DownloadButton(value=None, interactive=False) for _ in DOWNLOADS]
+        return error + _error(str(problem)), "", "", *none
     words = view.summary(skeleton) if skeleton.pixels.any() else "Nothing is inside."
-    said = f'{note}<p role="status">{words}</p>'
-    return said, view.picture(skeleton, circles=circles), view.table(skeleton), skeleton
+    said = "".join(f"<p>{escape(w)}</p>" for w in [*drawing["said"], words])
+    shown = view.picture(skeleton, circles=circles), view.table(skeleton)
+    return error + said, *shown, *_buttons(skeleton, _folder_of(request))
 
 
-def _write_files(skeleton: Skeleton | None, request: gr.Request) -> list[dict]:
+def _buttons(skeleton: Skeleton, folder: Path) -> list[dict]:
     """The files to download, which the visitor's next ones replace."""
-    if skeleton is None:
-        return [gr.DownloadButton(value=None, interactive=False) for _ in DOWNLOADS]
-    folder = _folder_of(request)
     for kind in {kind for kind, _ in DOWNLOADS.values()}:
         FORMATS[kind](skeleton, folder)
     return [

@@ -17,6 +17,7 @@ from canet.skeletons.read import SUFFIXES, read_pages
 PNG = "data:image/png;base64,"
 MOST_BYTES = 64 * 2**20  # of a file
 MOST_PIXELS = 2048 * 2048  # of a picture that is drawn on and told to and fro
+MOST_SIDE = 8192  # of a canvas that every browser has
 EXAMPLES = {"hand": 7, "key": 4, "tree": 8, "dog": 8, "ray": 0}  # class of generated shape: seed
 
 
@@ -56,15 +57,21 @@ def read_mask(name: str, content: bytes) -> tuple[np.ndarray, list[str]]:
         UserError: it cannot be read, or it is too large for the page.
     """
     name, suffix = printable(name), Path(name).suffix.lower()
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{name}: is larger than {MOST_BYTES // 2**20} MB; make it smaller")
     try:
         with TemporaryDirectory() as folder:
             path = Path(folder) / f"file{suffix if suffix in SUFFIXES else ''}"
             path.write_bytes(content)
-            first = next(read_pages(path))
+            first = next(read_pages(path), None)
+        if first is None:
+            raise UserError("has no image")
         _check_size(first.grey)
         mask = find_mask(first.grey, first.opaque, Options())
     except (Unreadable, UserError) as error:
         raise UserError(f"{name}: {error}") from None
+    except (MemoryError, OSError) as error:
+        raise UserError(f"{name}: cannot be read: {str(error) or 'out of memory'}") from None
     said = [_without_switches(warning) for warning in mask.warnings]
     if first.number:
         said.append("the first of several images")
@@ -72,11 +79,11 @@ def read_mask(name: str, content: bytes) -> tuple[np.ndarray, list[str]]:
 
 
 def _check_size(grey: np.ndarray) -> None:
-    if grey.size > MOST_PIXELS:
+    if grey.size > MOST_PIXELS or max(grey.shape) > MOST_SIDE:
         height, width = grey.shape[:2]
         raise UserError(
-            f"is {width}×{height}; this page takes up to {MOST_PIXELS:,} pixels, "
-            "python src/skeletonize.py more"
+            f"is {width}×{height}; this page takes up to {MOST_PIXELS:,} pixels and sides of "
+            f"{MOST_SIDE:,}, python src/skeletonize.py more"
         )
 
 
