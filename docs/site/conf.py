@@ -29,7 +29,6 @@ include_patterns = [
     "weights/geometry/README.md",
 ]
 myst_heading_anchors = 4
-myst_enable_extensions = ["dollarmath"]
 napoleon_google_docstring = True
 default_role = "literal"  # as docstrings here use single backquotes
 highlight_language = "none"
