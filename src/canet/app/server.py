@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import threading
 
 from canet.app.shapes import MOST_BYTES
 from canet.core.console import UserError
@@ -104,13 +105,6 @@ def serve(port: int | None, *, open_browser: bool) -> None:
             raise UserError(f"{where}{str(error).splitlines()[0]}") from None
         print(f"   {url}    Ctrl-C ends it", flush=True)
         try:
-            wait_for_ever()
+            threading.Event().wait()
         except KeyboardInterrupt:
             print("\nended")
-
-
-def wait_for_ever() -> None:
-    """Until a signal comes."""
-    import threading
-
-    threading.Event().wait()
