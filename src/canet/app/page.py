@@ -7,6 +7,7 @@ or of a switch draws the skeleton anew.
 import os
 import shutil
 from base64 import b64decode
+from collections.abc import Iterator
 from functools import partial
 from html import escape
 from importlib.util import find_spec
@@ -43,6 +44,7 @@ DOWNLOADS = {  # on the button: a key of `FORMATS`, the file that it writes
     "GeoJSON": ("geojson", "skeleton.geojson"),
 }
 LATEST = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
+NO_FILES = [gr.update(value=None, interactive=False)] * len(DOWNLOADS)
 OPENING = Lock()  # one file at a time: decoding takes memory
 CSS = """
 footer { display: none !important }
@@ -176,8 +178,8 @@ def _see(
     tolerance: float,
     pruned: float,
     circles: bool,
-) -> tuple:
-    """What to say, the picture, the table, and the buttons with their files."""
+) -> Iterator[tuple]:
+    """What to say, the picture and the table; then the buttons, whose files take as long again."""
     error = _error(drawing["error"]) if drawing["error"] else ""
     try:
         skeleton = skeletonize(
@@ -187,12 +189,13 @@ def _see(
             prune_radii=pruned,
         )
     except UserError as problem:
-        none = [gr.DownloadButton(value=None, interactive=False) for _ in DOWNLOADS]
-        return error + _error(str(problem)), "", "", *none
+        yield error + _error(str(problem)), "", "", *NO_FILES
+        return
     words = view.summary(skeleton) if skeleton.pixels.any() else "Nothing is inside."
     said = "".join(f"<p>{escape(w)}</p>" for w in [*drawing["said"], words])
     shown = view.picture(skeleton, circles=circles), view.table(skeleton)
-    return error + said, *shown, *_buttons(skeleton, _folder_of(request))
+    yield error + said, *shown, *NO_FILES
+    yield *[gr.skip()] * 3, *_buttons(skeleton, _folder_of(request))
 
 
 def _buttons(skeleton: Skeleton, folder: Path) -> list[dict]:
