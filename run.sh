@@ -14,7 +14,7 @@ usage: bash run.sh [RECIPE] [key=value ...]    set up, then run every stage
        bash run.sh tables [TABLE ...] [options] [key=value ...]
                                                set up, then train the rows of the tables
        bash run.sh test [pytest options]       set up, then run the fast tests; --slow: the slow
-                                               ones; --gpu: CUDA's paths, also without a GPU
+                                               ones, too; --gpu: CUDA's paths, also without a GPU
        bash run.sh app                         set up, then open a page to try it on this machine
        bash run.sh docs                        set up, then write the documentation to site/
        bash run.sh --help
@@ -81,8 +81,10 @@ set_up() {
   PYTHONPATH=src "$base" -m canet.core.gpus "$@" || exit 1
   "$python" -m pip --version >/dev/null 2>&1 || "$base" -m venv --clear .venv ||
     die "$base cannot make a virtual environment"
-  "$python" -m pip install --disable-pip-version-check \
+  "$python" -m pip install --disable-pip-version-check --no-compile \
     -e ".[${extras// /,}]" -c constraints.txt || die "installing failed, see above"
+  # what pip would do on one core; some packages have files for other Pythons
+  "$python" -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
   "$python" src/canet/core/requirements_check.py $extras ||
     die "the installation is incomplete, see above"
 }

@@ -25,7 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser) -> None:
-    parser.addoption("--slow", action="store_true", help="the slow tests, and no others")
+    parser.addoption("--slow", action="store_true", help="the slow tests, too")
     parser.addoption("--gpu", action="store_true", help="those on a GPU, and no others")
 
 
@@ -35,16 +35,19 @@ def pytest_configure(config) -> None:
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Tests in tests/slow/ are slow, those in tests/gpu/ want a GPU; one kind runs."""
-    wanted = next((kind for kind in ("slow", "gpu") if config.getoption(f"--{kind}")), "fast")
+    """Tests in tests/slow/ are slow, those in tests/gpu/ want a GPU."""
+    wanted = {"gpu"} if config.getoption("--gpu") else {"fast"}
+    if config.getoption("--slow"):
+        wanted.add("slow")
 
     def kind_of(item) -> str:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         return folder if folder in ("slow", "gpu") else "fast"
 
-    left_out = [item for item in items if kind_of(item) != wanted]
+    left_out = [item for item in items if kind_of(item) not in wanted]
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+    kept = [item for item in items if kind_of(item) in wanted]
+    items[:] = sorted(kept, key=lambda item: kind_of(item) == "fast")  # what lasts, first
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def environment(tmp_path_factory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     programs = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
     (wheel,) = folder.glob("*.whl")
-    asked = ["install", wheel, "-c", REPOSITORY / "constraints.txt"]
+    asked = ["install", "--no-compile", wheel, "-c", REPOSITORY / "constraints.txt"]
     subprocess.run([programs / "python", "-m", *pip[2:], *asked], check=True)
     return programs
 
