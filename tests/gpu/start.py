@@ -60,6 +60,7 @@ def build(folder: Path) -> dict[str, str] | None:
         "STAND_IN_GPUS": "2",
         "TORCH_CUDNN_SDPA_DEPRIORITIZED": "1",  # cuDNN's attention has no stand-in
         "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # the tests use all cores already
         "TRITON_CACHE_DIR": str(folder / "triton"),
     }
 

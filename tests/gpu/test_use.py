@@ -3,13 +3,13 @@
 import json
 
 import torch
-from commands import run
 from scripts import run_script
 
 from canet.benchmarks import training as benchmark
 from canet.core.recipe_files import load
 
 STAGES = ["train", "tune_threshold", "make_submission", "report"]
+FROM_NOTHING = ["make_demo_data", "check_input", "make_folds", "make_distance_maps", "tune_loss"]
 
 
 def test_search_training_prediction_and_export(settings, tiny_folds, tmp_path):
@@ -34,8 +34,12 @@ def test_the_demo_from_shapes_to_the_report(tmp_path):
     own += [f"data.root={tmp_path / 'shapes'}", f"data.folds={tmp_path / 'folds'}"]
     own += ["demo.train=30", "demo.test=3", "train.epochs=1", "loss_search.trials=1"]
     own += ["loss_search.epochs=1", "threshold_search.trials=3", "name=small"]
-    done = run("bash", "run.sh", "demo", *own)
-    assert torch.cuda.get_device_name(0) in done.stdout
+    said = {}
+    for stage in [*FROM_NOTHING, *STAGES]:
+        done = run_script(stage, "--recipe", "demo", "--set", *own)
+        assert done.code == 0, f"{stage}: {done.stderr}"
+        said[stage] = done.stdout
+    assert torch.cuda.get_device_name(0) in said["train"]
     assert (tmp_path / "submissions" / "small.zip").exists()
 
 
