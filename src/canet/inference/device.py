@@ -63,7 +63,8 @@ def describe(device: torch.device) -> str:
     """The device in words, for logs and result tables."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    count = torch.get_num_threads()
+    return f"CPU, {count} thread{'s' * (count > 1)}"
 
 
 def resolve_precision(wanted: str, device: torch.device) -> str:

@@ -38,7 +38,7 @@ parameters, {megabytes:.1f} MB in half precision, for CPU or GPU.
 - **Measured**: per-image F1 {f1:.4f} on {judged} held-out images of fold {folds}, by the same
   recipe trained without them; the threshold was chosen on others of them.
 - **Trained** on {trained} labelled images{begun}: recipe `{recipe}`, commit `{commit}`,
-  {device}, {minutes:.0f} minutes. Every setting is in `training.json`.
+  {device}, {minutes:.0f} minutes. Its settings are in `training.json`.
 - **Data**: {data}
 - **Limits**: it imitates how its labels were made, on white silhouettes of {size_px} pixels on
   black. It has not seen photographs, text or drawings of thin lines.

@@ -15,7 +15,7 @@ swc       skeleton.swc, for neuron tools; rings are cut
 
 A binary image is taken as it is, a grey one at half of its range. Nothing is closed, filled or
 left out unless it is asked for. With compact and canet every part of the mask is covered, every
-hole is a loop, nothing lies outside, and lines of one pixel stay as they are.
+hole is a loop and nothing lies outside; with compact, lines of one pixel stay as they are.
 
 examples:
   python src/skeletonize.py mask.png                              skeletons/mask/skeleton.png
