@@ -72,7 +72,7 @@ def main() -> None:
         score_all(args)
         return
     own = {} if args.tolerance is None else {"tolerance_px": args.tolerance}
-    draw_folder(args.method, args.images, args.out, **own)
+    draw_folder(args.method, args.images, args.out, force=args.force, **own)
 
 
 if __name__ == "__main__":

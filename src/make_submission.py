@@ -33,7 +33,7 @@ def main() -> None:
     parser = cli.recipe_parser(__doc__)
     add_options(parser)
     args = parser.parse_args()
-    make_submission(args, cli.load_recipe(args) if args.recipe else None)
+    make_submission(args, cli.load_recipe(args) if args.recipe or args.overrides else None)
 
 
 if __name__ == "__main__":

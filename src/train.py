@@ -16,6 +16,7 @@ examples:
 """
 
 from canet.core import cli, console
+from canet.core.console import UserError
 from canet.core.files import write_text
 from canet.core.runs import fold_folder, fold_number
 from canet.data.training_set import TrainingSet
@@ -32,6 +33,8 @@ def main() -> None:
     args = parser.parse_args()
     recipe = cli.load_recipe(args)
     folds = [fold_number(text) for text in args.fold or []] or recipe.train.folds
+    if recipe.method == "geometry":
+        raise UserError(f"recipe {recipe.name} trains no network; src/train_geometry.py trains it")
     images = TrainingSet(recipe)
     reads = [recipe.data_root, images.folds_path, recipe.cache_folder]
     console.announce(f"train ({recipe.name})", reads, [fold_folder(recipe, k) for k in folds])

@@ -9,7 +9,7 @@ forest decides from the image: size, grey levels, outline, how the candidates di
 is judged by forests that have not seen it.
 
 examples:
-  python src/train_geometry.py --recipe geometry
+  python src/train_geometry.py
   python src/train_geometry.py --recipe geometry --set folds.scheme=grouped
   python src/train_geometry.py --recipe geometry --set selection.trials=40
 """
@@ -24,7 +24,7 @@ from canet.selection.train import OUTPUTS, train_selection
 
 
 def main() -> None:
-    args = cli.recipe_parser(__doc__).parse_args()
+    args = cli.recipe_parser(__doc__, default="geometry").parse_args()
     recipe = cli.load_recipe(args)
     run = recipe.run_folder
     writes = [*(run / name for name in OUTPUTS), run / forest.RUN_FOLDER]

@@ -35,11 +35,16 @@ def write_images(recipe: Recipe, images: OutOfFold, root: Path) -> Recipe:
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": str(root)})})
 
 
-def write_fold(recipe: Recipe, fold: int | str, images: OutOfFold, identity: str = "") -> Path:
-    """A finished fold that holds these images out; `identity` tells trainings apart."""
+def write_fold(
+    recipe: Recipe, fold: int | str, images: OutOfFold, identity: str = "", *, digest: str = ""
+) -> Path:
+    """A finished fold that holds these images out; `identity` tells trainings apart.
+
+    `digest` is that of all images, where the training tells it.
+    """
     folder = fold_folder(recipe, fold)
     facts = {"finished_at": f"2026-01-0{1 + len(str(fold))}T00:00:00+0000", "commit": "unknown"}
-    facts |= {"recipe": recipe.stored(), "fold": fold}
+    facts |= {"recipe": recipe.stored(), "fold": fold} | ({"images": digest} if digest else {})
     save_model(build_model(recipe), folder / "model", facts)
     if fold != "all":
         np.savez_compressed(

@@ -41,3 +41,15 @@ def test_folds_of_different_recipes_are_not_mixed(tiny, tmp_path):
     write_fold(faster, 1, images)
     with pytest.raises(UserError, match="trained by different recipes"):
         load_run(lines.run_folder, [], CPU)
+
+
+def test_folds_of_different_images_are_not_mixed(tiny, tmp_path):
+    images = noisy_images()
+    lines = write_images(tiny, images, tmp_path / "lines")
+    for fold, digest in enumerate(["", "a", "a"]):
+        write_fold(lines, fold, images, digest=digest)
+    assert len(load_run(lines.run_folder, [], CPU).models) == 3  # one does not tell
+    write_fold(lines, 3, images, digest="b")
+    with pytest.raises(UserError, match="folds 1, 2 and 3 were trained on different images"):
+        load_run(lines.run_folder, [], CPU)
+    assert len(load_run(lines.run_folder, ["1", "2"], CPU).models) == 2

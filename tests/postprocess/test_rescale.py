@@ -109,6 +109,6 @@ def test_each_piece_of_a_shape_is_found():
     first, second = split_pieces(shape)
     assert first.dtype == np.uint8 and set(np.unique(second)) == {0, 3}
     assert np.array_equal(np.maximum(first, second), shape)
-    assert split_pieces(first)[0] is first
+    assert next(split_pieces(first)) is first
     drawn = forest.predict(None, {"a": second})[0]["a"]
     assert drawn[:, 80:95].any() and not drawn[:, :80].any()

@@ -39,6 +39,14 @@ def test_loss_search_never_sees_the_held_out_fold(tiny, tiny_folds):
     assert set(train).isdisjoint(validation)
 
 
+def test_a_term_without_weight_is_not_searched(tiny, tiny_folds, untrained):
+    dice_alone = tiny.model_copy(update={"loss": tiny.loss.model_copy(update={"focal": 0.0})})
+    assert search_loss(dice_alone, 0).focal == 0
+    trials = study_of(dice_alone).trials
+    assert all("focal" not in t.params and t.params["dice"] > 0 for t in trials)
+    assert trials[0].params == recipe_as_trial(dice_alone.loss)
+
+
 def test_two_folds_are_too_few_and_that_is_said(overrides):
     two = recipe_files.load("demo", [*overrides, "folds.count=2"])
     images = TrainingSet(two)

@@ -38,6 +38,13 @@ def test_healing_mends_shifts_by_one_pixel_only():
     assert f1_score(healed(far, label), label) == 0
 
 
+def test_the_run_of_a_network_is_left_alone(small):
+    (small.run_folder / "fold-0" / "model").mkdir(parents=True)
+    with pytest.raises(UserError, match="is the run of a network; take --recipe geometry"):
+        train_selection(small)
+    assert not (small.run_folder / "selection.json").exists()
+
+
 def test_no_image_is_judged_by_a_forest_that_saw_it(small, tiny_folds, monkeypatch):
     examples, seen = load_examples(TrainingSet(small)), []
     fit, name_of = forest.fit, {id(row): n for row, n in zip(examples.features, examples.names)}

@@ -40,6 +40,16 @@ def test_compact_has_a_tolerance_and_covers_every_piece(shapes, monkeypatch):
     assert component_count(plain) == component_count(fine) == 2 and fine.sum() > plain.sum()
 
 
+def test_all_is_drawn_again_by_force(shapes, monkeypatch, capsys):
+    made(monkeypatch, shapes, "lee")
+    written = (shapes.parent / "out" / "pair-1.png").stat().st_mtime_ns
+    made(monkeypatch, shapes, "lee")
+    assert "skipped (--force does it again)" in capsys.readouterr().out
+    assert (shapes.parent / "out" / "pair-1.png").stat().st_mtime_ns == written
+    made(monkeypatch, shapes, "lee", "--force")
+    assert (shapes.parent / "out" / "pair-1.png").stat().st_mtime_ns > written
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -106,6 +106,12 @@ def test_facts_tell_what_a_submission_depends_on(trained):
     assert "5 held-out images of single models, one view" in views.said  # tuned for other views
     by_recipe = network_predictor(options(), trained, trained.run_folder)
     assert by_recipe.facts == facts
+    one = Postprocess(components="one", join="drop")
+    named = trained.model_copy(update={"postprocess": one})
+    wanted = network_predictor(options(), named, trained.run_folder)
+    switches = wanted.facts["postprocess"]
+    assert (switches["components"], switches["join"], switches["thin"]) == ("one", "drop", True)
+    assert "components, join as the recipe says" in wanted.said
 
 
 def networks_that_see(window: str, trained, *, tta: bool) -> Networks:

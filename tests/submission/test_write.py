@@ -28,7 +28,7 @@ def write_submission(skeletons, sizes, zip_path, facts):
     making = Submission(zip_path, "identity")
     for name, skeleton in skeletons.items():
         making.add(name, skeleton)
-    making.finish(sizes, facts)
+    making.finish(sizes, {"images": {}} | facts)
     return making.folder
 
 
@@ -102,11 +102,21 @@ def test_a_killed_prediction_continues_and_memory_is_bounded(tmp_path, monkeypat
     assert len(groups) == 8
 
 
-def test_a_picture_of_somebody_else_is_not_replaced(skeletons, sizes, tmp_path):
-    (tmp_path / "s.png").write_bytes(b"a photo")
-    with pytest.raises(UserError, match="choose another --out"):
+@pytest.mark.parametrize("name", ["s.png", "s.zip", "s.json", "s"])
+def test_a_file_of_somebody_else_is_not_replaced(skeletons, sizes, tmp_path, name):
+    (tmp_path / name).write_bytes(b'{"labels": []}')
+    with pytest.raises(UserError, match="not written here; choose another --out"):
         write_submission(skeletons, sizes, tmp_path / "s.zip", {})
-    assert [p.name for p in tmp_path.iterdir()] == ["s.png"]
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_shapes_are_not_replaced_by_their_skeletons(tmp_path):
+    path = tmp_path / "s" / "x.png"
+    write_png(path, np.full((8, 8), 255, np.uint8))
+    (tmp_path / "s.json").write_text('{"images": {}}')  # they are what was submitted before
+    with pytest.raises(UserError, match="s: holds the shapes; choose another --out"):
+        submit([path], lambda some: {}, tmp_path / "s.zip", facts={})
+    assert read_grey(path).all()
 
 
 def test_one_large_shape_is_a_chunk_of_its_own():
@@ -122,6 +132,7 @@ def test_one_large_shape_is_a_chunk_of_its_own():
 def test_somebodys_folder_is_not_replaced(skeletons, sizes, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "holiday.png").write_bytes(b"x")
+    (tmp_path / "mine.json").write_text('{"annotations": []}')
     with pytest.raises(UserError, match="not written here"):
         write_submission(skeletons, sizes, tmp_path / "mine.zip", {})
     assert (tmp_path / "mine" / "holiday.png").exists()

@@ -45,6 +45,14 @@ def test_asked_to_stop_it_saves_after_the_step(state, tmp_path, number):
     assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["epoch"] == 3
 
 
+def test_asked_to_stop_during_the_last_evaluation_it_saves_and_stops(state, tmp_path):
+    with record(tmp_path) as made:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Stopped, match="saved after the last epoch"):
+            made.on_training_end(state)
+    assert (tmp_path / CHECKPOINT).exists()
+
+
 def test_asked_again_it_stops_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder, "SAME_REQUEST_S", -1)
     with record(tmp_path), pytest.raises(KeyboardInterrupt):

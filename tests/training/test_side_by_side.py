@@ -31,6 +31,16 @@ def fork_server():
     run_script("score", "--help")
 
 
+def test_all_are_stopped_where_there_are_no_alarms(monkeypatch):
+    """As on Windows."""
+    monkeypatch.delattr(signal, "setitimer")
+    monkeypatch.setattr(side_by_side.cli, "HAS_ALARM", False)
+    process = multiprocessing.get_context("forkserver").Process(target=go_on_for_ever)
+    process.start()
+    side_by_side._stop([process])
+    assert process.exitcode is not None
+
+
 @pytest.fixture
 def jobs(tmp_path) -> list[FoldJob]:
     return [FoldJob(load("demo", given(tmp_path)), fold) for fold in range(4)]

@@ -30,6 +30,12 @@ def test_an_unknown_encoder_is_one_line(tiny):
         build_model(wrong)
 
 
+def test_windows_larger_than_the_images_are_one_line(tiny, split):
+    wide = tiny.model_copy(update={"augment": tiny.augment.model_copy(update={"crop_px": 96})})
+    with pytest.raises(UserError, match=r"crop_px=96 is more than the images have, 64 pixels"):
+        Trainer(wide, *split, device=CPU)
+
+
 def test_learning_rate_warms_up_and_ends_at_zero():
     settings = Train(lr=0.1, epochs=10, warmup_epochs=2)
     assert learning_rate(settings, 0) < 0.001

@@ -28,10 +28,11 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
 
 
-def recipe_parser(description: str) -> argparse.ArgumentParser:
-    """`parser` with --recipe, --set and --force."""
+def recipe_parser(description: str, default: str | None = None) -> argparse.ArgumentParser:
+    """`parser` with --recipe, --set and --force; `default` is a recipe, None: what suits."""
     p = parser(description)
-    p.add_argument("--recipe", metavar="NAME", help="a recipe in pipelines/ (default: what suits)")
+    told = f"a recipe in pipelines/ (default: {default or 'what suits'})"
+    p.add_argument("--recipe", metavar="NAME", default=default, help=told)
     add_overrides(p)
     p.add_argument("--force", action="store_true", help="do it again even if it is current")
     return p

@@ -107,8 +107,9 @@ def _is_gone(holder: str) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a file as UTF-8, its ends of lines as they are."""
     with replacing(path) as temporary:  # a file name need not be UTF-8: \udc.. is JSON, too
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_json(path: Path, value: object) -> None:

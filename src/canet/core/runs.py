@@ -63,12 +63,12 @@ def fold_folder(recipe: Recipe, fold: int | str) -> Path:
 
 
 def require_same_experiment(run: Path, folds: list[str]) -> None:
-    """Refuse to mix folds that were trained by different recipes.
+    """Refuse to mix folds that were trained by different recipes or on different images.
 
     Raises:
         UserError: naming the folds; their tuned losses may differ.
     """
-    kinds = {}
+    kinds, images = {}, {}
     for k in folds:
         path = run / f"fold-{k}" / "model" / FACTS
         facts = read_json(path, recipe=dict)
@@ -78,10 +78,14 @@ def require_same_experiment(run: Path, folds: list[str]) -> None:
         trained = trained_by.settings("input", "model", "augment", "folds", "train")
         trained["train"].pop("folds")
         trained["extra"] = [str(path) for path in trained_by.data.extra]
-        kinds.setdefault(digest_of(trained), []).append(k)
-    if len(kinds) > 1:
-        groups = " and ".join(", ".join(ks) for ks in kinds.values())
-        raise UserError(
-            f"{shown(run)}: folds {groups} were trained by different recipes; "
-            f"train them alike, or choose some with --folds"
-        )
+        kinds.setdefault(("by different recipes", digest_of(trained)), []).append(k)
+        if "images" in facts:  # models of before do not tell
+            images.setdefault(("on different images", facts["images"]), []).append(k)
+    for groups in (kinds, images):
+        if len(groups) > 1:
+            how, _ = next(iter(groups))
+            told = " and ".join(", ".join(ks) for ks in groups.values())
+            raise UserError(
+                f"{shown(run)}: folds {told} were trained {how}; "
+                f"train them alike, or choose some with --folds"
+            )

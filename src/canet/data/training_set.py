@@ -38,6 +38,12 @@ class Samples:
         shapes = None if self.shapes is None else self.shapes[chosen]
         return Samples(list(names), self.maps[chosen], self.skeletons[chosen], shapes)
 
+    def without(self, others: "Samples") -> "Samples":
+        """Those whose input maps, and so whose shapes, no image of `others` has."""
+        known = {map_.tobytes() for map_ in others.maps}
+        kept = [n for n, map_ in zip(self.names, self.maps) if map_.tobytes() not in known]
+        return self if len(kept) == len(self) else self.take(kept)
+
 
 def joined(parts: Sequence[Samples]) -> Samples:
     """All images of several samples of one size and input kind."""
@@ -105,14 +111,22 @@ class TrainingSet:
     def split(self, fold: int | str) -> tuple[Samples, Samples | None]:
         """The images to train on and those held out; None where the fold is `all`.
 
+        Images of `data.extra` that are held out as well are not trained on.
+
         Raises:
             UserError: no folds, or they are of other images.
         """
         train, held_out = split(self.folds, fold)
-        trained_on = self.samples.take(train)
+        trained_on, judged = self.samples.take(train), self.samples.take(held_out)
         if self.extra:
-            trained_on = joined([trained_on, *self.extra])
-        return trained_on, self.samples.take(held_out) if held_out else None
+            unseen = [extra.without(judged) for extra in self.extra]
+            trained_on = joined([trained_on, *unseen])
+        return trained_on, judged if held_out else None
+
+    @property
+    def digest(self) -> str:
+        """A digest of images and labels alone, those of `data.extra` among them."""
+        return digest_of([data.digest for data in (self.data, *self.data.extra)])
 
     @cached_property
     def fingerprint(self) -> str:

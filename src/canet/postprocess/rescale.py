@@ -4,6 +4,7 @@ Tolerances and receptive fields are in pixels. On a shape of ten times the size 
 outline grows a branch, and attention between all pixels takes ten thousand times as long.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
@@ -58,15 +59,19 @@ def _loses(small: np.ndarray, mask: np.ndarray) -> bool:
     return bool((mask & (cv2.resize(near, size, interpolation=cv2.INTER_NEAREST) == 0)).any())
 
 
-def split_pieces(shape: np.ndarray) -> list[np.ndarray]:
-    """A shape's 8-connected pieces, each alone: (H, W) uint8 grey, often the shape itself.
+def count_pieces(shape: np.ndarray) -> int:
+    """8-connected pieces of a closed shape, (H, W) uint8 grey; of the challenge's none has two."""
+    return label_pieces(closed_mask(shape))[0]
 
-    Pieces are those of the closed shape: of the challenge's none has two.
-    """
+
+def split_pieces(shape: np.ndarray) -> Iterator[np.ndarray]:
+    """Those pieces, each alone: (H, W) uint8 grey, often the shape itself; one at a time."""
     count, pieces = label_pieces(closed_mask(shape))
     if count <= 1:
-        return [shape]
-    return [np.where(pieces == k, shape, 0) for k in range(1, count + 1)]
+        yield shape
+        return
+    for k in range(1, count + 1):
+        yield np.where(pieces == k, shape, 0)
 
 
 def topology(mask: np.ndarray) -> tuple[int, int]:

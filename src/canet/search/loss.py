@@ -24,15 +24,30 @@ from canet.training.checkpoint import TrainState
 from canet.training.fold import training_fingerprint
 from canet.training.trainer import Callback, Diverged, Trainer, build_state
 
+# ranges, searched by their logarithm
+WEIGHTS = {
+    "dice": (0.1, 10.0),
+    "focal": (1.0, 1000.0),
+    "positive_weight": (0.01, 1.0),
+    "negative_weight": (0.01, 1.0),
+}
+
+
+def weighted(loss: Loss) -> list[str]:
+    """Those of `WEIGHTS` that a loss has."""
+    return [name for name in WEIGHTS if getattr(loss, name) > 0]
+
 
 def suggest_loss(trial: optuna.Trial, recipe: Recipe) -> Loss:
-    """Loss weights of a trial; the finest scale keeps its weight, the ratio to it is searched."""
+    """Loss weights of a trial; the finest scale keeps its weight, the ratio to it is searched.
+
+    A term that the recipe gives no weight is not added.
+    """
     scales = recipe.loss.scale_weights
     tried = {
-        "dice": trial.suggest_float("dice", 0.1, 10, log=True),
-        "focal": trial.suggest_float("focal", 1, 1000, log=True),
-        "positive_weight": trial.suggest_float("positive_weight", 0.01, 1, log=True),
-        "negative_weight": trial.suggest_float("negative_weight", 0.01, 1, log=True),
+        name: trial.suggest_float(name, *WEIGHTS[name], log=True) for name in weighted(recipe.loss)
+    }
+    tried |= {
         "gamma": trial.suggest_float("gamma", 0, 4),
         "scale_weights": scales[:1]
         + [trial.suggest_float(f"scale_weight_{i}", 0, 1) for i in range(1, len(scales))],
@@ -43,8 +58,7 @@ def suggest_loss(trial: optuna.Trial, recipe: Recipe) -> Loss:
 
 def recipe_as_trial(loss: Loss) -> dict[str, float]:
     """The recipe's own weights as a trial's parameters, tried first."""
-    names = ("dice", "focal", "positive_weight", "negative_weight", "gamma")
-    own = {name: getattr(loss, name) for name in names}
+    own = {name: getattr(loss, name) for name in (*weighted(loss), "gamma")}
     return own | {f"scale_weight_{i}": w for i, w in enumerate(loss.scale_weights) if i}
 
 

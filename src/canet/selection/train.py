@@ -144,8 +144,16 @@ def train_selection(recipe: Recipe, *, force: bool = False) -> dict:
 
     Returns:
         the content of `selection.json`.
+
+    Raises:
+        UserError: the run is a network's.
     """
     run, images = recipe.run_folder, TrainingSet(recipe)
+    if any(run.glob("fold-*/model")):
+        raise UserError(
+            f"{shown(run)}: is the run of a network; take --recipe geometry, or another name: "
+            f"--set name=NAME"
+        )
     fingerprint, path = selection_fingerprint(recipe, images), run / "selection.json"
     kept = read_json(path, identity=str, trials=int, images=int, f1=float, f1_cross_fitted=float)
     outputs = [run / name for name in (*OUTPUTS, DONE_PATH)]

@@ -3,7 +3,7 @@
 Neither torch nor Optuna nor matplotlib is imported.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,11 +23,16 @@ def choose_skeletons(selector: forest.Selector, shapes: Images) -> Images:
     """Skeletons of shapes, one in each piece of a shape."""
     skeletons = {name: np.zeros(shape.shape, bool) for name, shape in shapes.items()}
     pieces = {name: split_pieces(shape) for name, shape in shapes.items()}
-    for k in range(max(map(len, pieces.values()), default=0)):
-        some = {name: found[k] for name, found in pieces.items() if k < len(found)}
+    while some := _next_of(pieces):
         for name, skeleton in forest.predict(selector, some)[0].items():
             skeletons[name] |= skeleton
     return skeletons
+
+
+def _next_of(pieces: dict[str, Iterator[np.ndarray]]) -> Images:
+    """The next piece of each shape that has one left."""
+    found = {name: next(left, None) for name, left in pieces.items()}
+    return {name: piece for name, piece in found.items() if piece is not None}
 
 
 def geometry_predictor(folder: Path, home: Path, *, given: Sequence[str] = ()) -> Predictor:

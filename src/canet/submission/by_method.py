@@ -22,6 +22,7 @@ def draw_folder(
     out: Path,
     *,
     tolerance_px: float = PLAIN.tolerance_px,
+    force: bool = False,
 ) -> None:
     """Write skeletons as PNGs, a zip and a manifest.
 
@@ -30,6 +31,8 @@ def draw_folder(
         images: folder of shapes.
         out: folder to write; the zip lies beside it.
         tolerance_px: of `compact`, which draws a skeleton in each piece of a shape.
+
+        force: draw again what is current.
 
     Raises:
         UserError: a shape cannot be used, or files of these names were not written here.
@@ -47,11 +50,11 @@ def draw_folder(
     zip_path = out.with_name(out.name.removesuffix(".zip") + ".zip")
     announce(method, [images], [zip_path])
     facts = {"method": method, "commit": commit(), "versions": versions()}
-    facts |= {"code": code_digest("canet.geometry.classical")}
+    facts |= {"code": code_digest("canet.submission.by_method")}
     if method == "compact":
         facts |= {"tolerance_px": tolerance_px}
     paths = list_images(images)
     warn_of_others(images)
-    if submit(paths, skeletons, zip_path, facts=facts):
+    if submit(paths, skeletons, zip_path, facts=facts, force=force):
         written = shown(zip_path.with_suffix(""))
         print(f"   {len(paths)} PNGs in {written}/, zipped: {shown(zip_path)}")

@@ -23,7 +23,7 @@ from canet.inference.folded import folded
 from canet.inference.predict import pad_to, predict_levels
 from canet.inference.tiles import predict_in_tiles
 from canet.inference.trained_run import TrainedRun, load_run
-from canet.postprocess.rescale import split_pieces
+from canet.postprocess.rescale import count_pieces
 from canet.postprocess.skeleton import in_words, to_skeleton
 from canet.submission.predictor import Images, Predictor
 
@@ -94,7 +94,7 @@ class Networks:
         self, name: str, shape: np.ndarray, map_: np.ndarray, levels: np.ndarray
     ) -> np.ndarray:
         settings = self.run.postprocess
-        if settings.components == "one" and (count := len(split_pieces(shape))) > 1:
+        if settings.components == "one" and (count := count_pieces(shape)) > 1:
             print(
                 f"   warning: {name} has {count} pieces, one of them is drawn; "
                 f"--components per_shape draws each"
@@ -156,8 +156,10 @@ def network_predictor(args: Namespace, asked: Recipe | None, folder: Path) -> Pr
         UserError: the run is not trained, or an option is out of range.
     """
     world, device = join(args.device or (asked.machine.device if asked else "auto"))
-    run = with_switches(with_threshold(load_run(folder, args.folds, device), args.threshold), args)
     own = None if args.run else asked  # --recipe then gives the shapes alone
+    run = load_run(folder, args.folds, device)
+    run = with_named_switches(run, own) if own else run
+    run = with_switches(with_threshold(run, args.threshold), args)
     recipe = run.models[0].recipe
     settings = (own or recipe).predict
     tta = args.tta or settings.tta or (not own and run.tta)
@@ -178,6 +180,17 @@ def with_threshold(run: TrainedRun, threshold: float | None) -> TrainedRun:
     if not 0 < threshold < 1:
         raise UserError(f"--threshold {threshold}: expected a number between 0 and 1")
     return replace(run, threshold=threshold, threshold_origin="--threshold")
+
+
+def with_named_switches(run: TrainedRun, recipe: Recipe) -> TrainedRun:
+    """The run with the switches that a recipe or an override names, whatever was tuned before."""
+    named = recipe.postprocess.model_dump(include=recipe.postprocess.model_fields_set)
+    changed = [k for k, value in named.items() if getattr(run.postprocess, k) != value]
+    if not changed:
+        return run
+    origin = f"{run.threshold_origin}; {', '.join(changed)} as the recipe says"
+    postprocess = run.postprocess.model_copy(update=named)
+    return replace(run, postprocess=postprocess, threshold_origin=origin)
 
 
 def with_switches(run: TrainedRun, args: Namespace) -> TrainedRun:

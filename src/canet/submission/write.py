@@ -18,6 +18,7 @@ from canet.core.console import UserError, progress, shown
 from canet.core.files import (
     digest_of,
     locked,
+    read_json,
     remove,
     replace_folder,
     replacing,
@@ -52,11 +53,18 @@ class Submission:
         self.folder, self.manifest = zip_path.with_suffix(""), zip_path.with_suffix(".json")
         self.waiting = zip_path.with_name(f".{zip_path.stem}.{identity[:12]}.partial")
         self.overview = zip_path.with_suffix(".png")
-        folder, ours = self.folder, self.manifest.exists()
-        if folder.exists() and any(folder.iterdir()) and not ours:
-            raise UserError(f"{shown(folder)}: holds files not written here; choose another --out")
-        if self.overview.exists() and not ours:
-            raise UserError(f"{shown(self.overview)}: not written here; choose another --out")
+        self._refuse_others()
+
+    def _refuse_others(self) -> None:
+        """Of what is there, only what a manifest tells to be a submission may be replaced."""
+        if read_json(self.manifest, images=dict):
+            return
+        if self.folder.exists() and not (self.folder.is_dir() and not any(self.folder.iterdir())):
+            what = "holds files" if self.folder.is_dir() else "is a file"
+            raise UserError(f"{shown(self.folder)}: {what} not written here; choose another --out")
+        for path in (self.zip_path, self.manifest, self.overview):
+            if path.exists():
+                raise UserError(f"{shown(path)}: not written here; choose another --out")
 
     def lacks(self, name: str) -> bool:
         return not (self.waiting / name).is_file()
@@ -81,7 +89,7 @@ class Submission:
     def finish(
         self, sizes: dict[str, tuple[int, int]], facts: dict, shapes: Sequence[Path] = ()
     ) -> None:
-        """Write and check the zip, then the manifest, then the folder: what is killed is repeated.
+        """Check the zip, then write manifest, zip and folder: what is killed is repeated.
 
         Args:
             sizes: (H, W) of the shapes that were to be predicted, by file name.
@@ -102,7 +110,7 @@ class Submission:
             if problems:
                 told = "; ".join(list(problems.values())[:5])
                 raise UserError(f"{shown(self.zip_path)}: not written; {told}")
-        write_json(self.manifest, facts)  # first: it is what marks the others as ours
+            write_json(self.manifest, facts)  # first: it is what marks the others as ours
         if shapes:
             write_overview(shapes, lambda name: read_grey(self.waiting / name), self.overview)
         self.stamp(names).write({self.folder / n: self.waiting / n for n in names})
@@ -159,7 +167,11 @@ def submit(
     """
     sizes, digest = world.share(check_shapes(paths) if world.is_first else None)
     images = {"folder": paths[0].parent.name, "count": len(paths), "sha256": digest}
-    facts = facts | {"images": images}
+    if zip_path.with_suffix("").resolve() == paths[0].parent.resolve():
+        raise UserError(
+            f"{shown(zip_path.with_suffix(''))}: holds the shapes; choose another --out"
+        )
+    facts = world.share(facts | {"images": images})  # devices of processes may differ
     identity = digest_of({k: v for k, v in facts.items() if k != "commit"})
     submission = Submission(zip_path, identity)
     with ExitStack() as held:

@@ -172,7 +172,7 @@ class FoldTraining:
             print(f"   fold {self.fold}: trained already, skipped (--force does it again)")
             return
         origin = {"fold": self.fold, "identity": self.fingerprint}
-        origin |= {"commit": commit(), "versions": versions()}
+        origin |= {"commit": commit(), "versions": versions(), "images": self.images.digest}
         train, held_out = self.images.split(self.fold)
         source = load_source(self.recipe, self.fold, held_out, device=self.device)
         known = source.known_images | set(image_digests(train).values())
@@ -233,7 +233,7 @@ class FoldTraining:
             world=self.world,
         ) as recorder:
             trainer.run(state, recorder, label=f"fold {self.fold}")
-            recorder.save(state)
+            recorder.on_training_end(state)
 
     def _finish(self, trainer: Trainer, state: TrainState, origin: dict) -> None:
         """Write model, held-out probabilities, pictures; last of all the mark that it is done."""

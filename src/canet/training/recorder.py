@@ -76,7 +76,7 @@ class Recorder(Callback):
         Raises:
             Stopped: it was, and everything is saved.
         """
-        if self.world.any(self.asked_at is not None):
+        if self._is_asked_to_stop():
             self.save(state)
             raise Stopped(
                 f"asked to stop: saved in epoch {state.epoch + 1}, "
@@ -85,6 +85,19 @@ class Recorder(Callback):
         # a large model on a slow disk spends at most a twentieth of its time on saving
         if time.monotonic() - self.saved_at >= max(self.every_s, 20 * self.save_s):
             self.save(state)
+
+    def on_training_end(self, state: TrainState) -> None:
+        """Save, and end where that was asked for during the last evaluation.
+
+        Raises:
+            Stopped: it was, and everything is saved.
+        """
+        self.save(state)
+        if self._is_asked_to_stop():
+            raise Stopped("asked to stop: saved after the last epoch, the same command finishes")
+
+    def _is_asked_to_stop(self) -> bool:
+        return self.world.any(self.asked_at is not None)
 
     def on_epoch_end(self, state: TrainState) -> None:
         """Write the epoch's figures."""

@@ -290,7 +290,8 @@ def _end_with_parent() -> None:
 
 def _stop(processes: Sequence[BaseProcess]) -> None:
     """SIGTERM, on which trainings save; SIGKILL to those that have not ended after `GRACE_S`."""
-    signal.setitimer(signal.ITIMER_REAL, 0)  # waiting is no sign that the interruption was lost
+    if cli.HAS_ALARM:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # waiting is no sign that the interruption was lost
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + GRACE_S

@@ -98,7 +98,8 @@ class Trainer:
         world: the processes at this training.
 
     Raises:
-        UserError: the processes cannot divide the batch, the loss, or what is to be compiled.
+        UserError: the processes cannot divide the batch, the loss, or what is to be compiled;
+            windows are larger than images.
     """
 
     def __init__(
@@ -113,6 +114,12 @@ class Trainer:
         self.recipe, self.train, self.held_out = recipe, train, held_out
         self.device, self.world = device, world
         _check_processes(recipe, world.size)
+        crop_px, size_px = recipe.augment.crop_px or 0, min(train.maps.shape[-2:])
+        if crop_px > size_px:
+            raise UserError(
+                f"augment.crop_px={crop_px} is more than the images have, {size_px} pixels; set it "
+                f"to {size_px} or less, or to null for whole images"
+            )
         self.loss = SkeletonLoss(recipe.loss)
         self.precision = resolve_precision(recipe.train.precision, device)
         self.images = self._images()
