@@ -53,3 +53,10 @@ def test_folds_of_different_images_are_not_mixed(tiny, tmp_path):
     with pytest.raises(UserError, match="folds 1, 2 and 3 were trained on different images"):
         load_run(lines.run_folder, [], CPU)
     assert len(load_run(lines.run_folder, ["1", "2"], CPU).models) == 2
+    tuned = {"threshold": 0.3, "postprocess": {}, "study": "s", "images": 6}
+    write_json(lines.run_folder / "threshold.json", tuned | {"trained": {"3": "fold 3"}})
+    write_fold(lines, "all", images, digest="a")
+    with pytest.raises(UserError, match="folds 3 and all were trained on different images"):
+        load_run(lines.run_folder, [], CPU)
+    write_fold(lines, "all", images, digest="b")
+    assert load_run(lines.run_folder, [], CPU).threshold == 0.3

@@ -37,7 +37,8 @@ def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRu
         device: for the models.
 
     Raises:
-        UserError: a wanted fold is not trained.
+        UserError: a wanted fold is not trained, or by another recipe or on other images than the
+            rest, those that the threshold was tuned on among them.
     """
     if (folder / WEIGHTS).is_file():
         return _load_published(folder, wanted, device)
@@ -50,8 +51,8 @@ def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRu
             f"trained are {', '.join(there) or 'none'}"
         )
     models = [load_model(folder / f"fold-{k}" / "model", device) for k in chosen]
-    require_same_experiment(folder, chosen)
     tuned = tuned_threshold(folder)
+    require_same_experiment(folder, sorted({*chosen, *(tuned["trained"] if tuned else [])}))
     if not tuned:
         settings = models[0].recipe.postprocess
         return TrainedRun(folder, models, DEFAULT_THRESHOLD, settings, "default, nothing was tuned")
