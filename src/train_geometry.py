@@ -16,7 +16,6 @@ examples:
 
 from canet.core import cli
 from canet.core.console import announce
-from canet.core.files import write_text
 from canet.evaluation.score_tables import read_table
 from canet.search.storage import shown_url
 from canet.selection import forest
@@ -31,7 +30,6 @@ def main() -> None:
     announce(f"geometry ({recipe.name})", [recipe.data_root], writes)
     if recipe.selection.trials:
         print(f"   study  {shown_url(recipe)}", flush=True)
-    write_text(run / "recipe.yaml", recipe.to_yaml())
     result = train_selection(recipe, force=args.force)
     table = read_table(run / "scores.csv", "f1", "pooled_f1", "recall_1px", "precision_1px")
     print(table[["f1", "pooled_f1", "recall_1px", "precision_1px"]].to_string(float_format="%.4f"))

@@ -42,7 +42,7 @@ def test_the_run_of_a_network_is_left_alone(small):
     (small.run_folder / "fold-0" / "model").mkdir(parents=True)
     with pytest.raises(UserError, match="is the run of a network; take --recipe geometry"):
         train_selection(small)
-    assert not (small.run_folder / "selection.json").exists()
+    assert [p.name for p in small.run_folder.iterdir()] == ["fold-0"]
 
 
 def test_no_image_is_judged_by_a_forest_that_saw_it(small, tiny_folds, monkeypatch):

@@ -15,7 +15,7 @@ import optuna
 import pandas as pd
 
 from canet.core.console import UserError, progress, shown
-from canet.core.files import digest_of, read_json, write_json
+from canet.core.files import digest_of, read_json, write_json, write_text
 from canet.core.provenance import code_digest, commit, versions
 from canet.core.recipe import Recipe, Selection
 from canet.core.runs import DONE
@@ -154,6 +154,7 @@ def train_selection(recipe: Recipe, *, force: bool = False) -> dict:
             f"{shown(run)}: is the run of a network; take --recipe geometry, or another name: "
             f"--set name=NAME"
         )
+    write_text(run / "recipe.yaml", recipe.to_yaml())
     fingerprint, path = selection_fingerprint(recipe, images), run / "selection.json"
     kept = read_json(path, identity=str, trials=int, images=int, f1=float, f1_cross_fitted=float)
     outputs = [run / name for name in (*OUTPUTS, DONE_PATH)]
