@@ -22,8 +22,8 @@ PRELOADED = [
     "canet.selection.train",
     "canet.submission.by_network",
     "canet.training.fold",
-    "compiled",
     "sklearn.ensemble",
+    "warm",  # the last: what it freezes is all that is loaded by then
 ]
 
 

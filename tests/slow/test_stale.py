@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,34 +30,38 @@ STAGES = {
     "submission by geometry": ["make_submission", "--run", "runs/forest", "--out", "./chosen"],
     "baseline": ["baseline", "compact", "--images", "{shapes}", "--out", "./compact"],
 }
-# Runs commands one after the other, each in a fork that need not import what is not ours.
-IMPORTS = """
+# Runs the commands of a line, [folder, [argv, ...]], and answers with a line of their exit codes.
+# Each is run in a fork, which need not import what is not ours.
+DRIVER = """
 import albumentations, cv2, matplotlib.pyplot, numba, optuna, pandas, scipy.ndimage
 import segmentation_models_pytorch, skimage.morphology, sklearn.ensemble, timm, torch
-import torch.utils.tensorboard
-"""
-DRIVER = """
-import json, os, runpy, sys
-for number, argv in enumerate(json.load(sys.stdin)):
+import gc, json, os, runpy, sys, torch.utils.tensorboard
+optuna.storages.RDBStorage("sqlite://")
+gc.freeze()
+
+def run(folder, number, argv):
     child = os.fork()
     if not child:
+        os.chdir(folder)
         output = os.open(f"{number}.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1), os.dup2(output, 2)
         sys.argv, sys.path[0] = argv, "src"
         runpy.run_path(argv[0], run_name="__main__")
         sys.stdout.flush()
         os._exit(0)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code:
-        sys.exit(f"{argv}: {code}: {open(f'{number}.out').read()}")
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+for line in sys.stdin:
+    folder, commands = json.loads(line)
+    print([run(folder, *command) for command in enumerate(commands)], flush=True)
 """
 
 
 class Copy:
     """The code and all that it writes, in a folder of its own."""
 
-    def __init__(self, folder: Path, overrides: list[str]):
-        self.folder = folder
+    def __init__(self, folder: Path, overrides: list[str], driver: subprocess.Popen):
+        self.folder, self.driver = folder, driver
         for name in ("src", "pipelines"):
             shutil.copytree(REPOSITORY / name, folder / name)
         own = [o for o in overrides if not o.startswith(("name=", "machine.", "data.folds="))]
@@ -68,18 +73,11 @@ class Copy:
     def run(self, stages: dict[str, list[str]], *more: str) -> dict[str, str]:
         """What each stage says."""
         commands = [self.command(stage, words, *more) for stage, words in stages.items()]
-        driver = (IMPORTS if len(stages) > 1 else "") + DRIVER
-        done = subprocess.run(
-            [sys.executable, "-c", driver],
-            input=json.dumps(commands),
-            cwd=self.folder,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ""},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return {stage: (self.folder / f"{i}.out").read_text() for i, stage in enumerate(stages)}
+        print(json.dumps([str(self.folder), commands]), file=self.driver.stdin, flush=True)
+        codes = json.loads(self.driver.stdout.readline())
+        said = {stage: (self.folder / f"{i}.out").read_text() for i, stage in enumerate(stages)}
+        assert not any(codes), (codes, said)
+        return said
 
     def command(self, stage: str, words: list[str], *more: str) -> list[str]:
         """How a stage is started."""
@@ -99,9 +97,23 @@ def is_current(said: str) -> bool:
     return any(words in said for words in CURRENT)
 
 
+@pytest.fixture(scope="module")
+def driver() -> Iterator[subprocess.Popen]:
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # what libraries say when they end
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ""},
+        text=True,
+    )
+    yield driver
+    driver.communicate()
+
+
 @pytest.fixture
-def copy(overrides, tmp_path) -> Copy:
-    return Copy(tmp_path / "copy", overrides)
+def copy(overrides, tmp_path, driver) -> Copy:
+    return Copy(tmp_path / "copy", overrides, driver)
 
 
 def test_stages_run_again_where_the_closing_has_changed(copy):
