@@ -418,7 +418,8 @@ def search_with_and_without_kills(settings: Recipe, sampler: type) -> None:
 
 @pytest.mark.parametrize("sampler", [optuna.samplers.TPESampler, optuna.samplers.GPSampler])
 def test_a_search_that_is_killed_at_each_of_its_writes_is_the_same_search(tiny, sampler):
-    context = multiprocessing.get_context("spawn")
+    assert run_script("tune_loss", "--help").code == 0  # a fork server has Optuna imported now
+    context = multiprocessing.get_context("forkserver")
     process = context.Process(target=search_with_and_without_kills, args=(tiny, sampler))
     process.start()
     process.join(300)
