@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 
 from canet.benchmarks import training
 from canet.core.console import UserError
 from canet.core.recipe_files import available, load
+from canet.data.training_set import Samples
 
 CPU = torch.device("cpu")
 
@@ -21,6 +23,25 @@ def test_operations_grow_with_the_square_of_the_width(tiny):
     model = tiny.model.model_copy(update={"encoder": "resblock8"})
     wide = training.image_flop(tiny.model_copy(update={"model": model}), samples, CPU)
     assert 3 < wide / narrow < 4.1
+
+
+def test_operations_are_the_mean_of_windows_of_several_sizes(tiny):
+    kind = tiny.input.model_copy(update={"window": "shape"})
+    still = tiny.augment.model_copy(
+        update={"crop_px": None, "flips_and_turns": False, "shift_px": 0, "relabel": 0.0}
+    )
+    recipe = tiny.model_copy(update={"input": kind, "augment": still})
+
+    def flop(*sides: int) -> float:
+        maps = np.zeros((len(sides), 1, 128, 128), np.float32)
+        for picture, side in zip(maps, sides):
+            picture[:, :side, :side] = 1
+        labels = (maps[:, 0] > 0).astype(np.uint8)
+        samples = Samples([f"{i}.png" for i in range(len(sides))], maps, labels)
+        return training.image_flop(recipe, samples, CPU)
+
+    small, large = flop(20, 20), flop(100, 100)
+    assert flop(20, 20, 100, 100) == (small + large) / 2 and small < large
 
 
 @pytest.mark.parametrize("name", available())

@@ -104,13 +104,21 @@ def prepare(
 
 
 def image_flop(recipe: Recipe, samples: Samples, device: torch.device) -> float:
-    """Floating point operations of training on one image, forward and backward."""
+    """Floating point operations of training on one image, forward and backward.
+
+    The mean of an epoch, of which one step is counted for each size of batch.
+    """
     trainer, state = prepare(recipe, PLAIN | {"train.batch": 2}, samples, device=device)
-    batch, step = next(iter(trainer.loader)), trainer.stepper(state)
+    step, flop_of, flop, images = trainer.stepper(state), {}, 0, 0
     state.model.train()
-    with FlopCounterMode(display=False) as counter:
-        step(batch)
-    return counter.get_total_flops() / len(batch[0])
+    for batch in trainer.loader:
+        size = batch[0].shape
+        if size not in flop_of:
+            with FlopCounterMode(display=False) as counter:
+                step(batch)
+            flop_of[size] = counter.get_total_flops()
+        flop, images = flop + flop_of[size], images + len(batch[0])
+    return flop / images
 
 
 def _batches(trainer: Trainer) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
