@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny import tiny_overrides, tiny_recipe, write_tiny_folds
 
 from canet.core.console import REPOSITORY
 from canet.core.recipe_files import load
@@ -38,18 +39,20 @@ runpy.run_path({str(TRAIN)!r}, run_name="__main__")
 """
 
 
+MORE = [
+    "train.epochs=3",
+    "train.optimizer=sgd",  # AdamW divides by tiny gradients, which makes rounding large
+    "train.lr=0.001",
+    "train.clip_norm=null",  # it would hide gradients that are too large
+    "loss.scale_weights=[0.5,0.3]",
+    "machine.checkpoint_every_s=0",
+]
+
+
 @pytest.fixture
 def settings(overrides, tiny_folds) -> list[str]:
     """A training whose batches, clipping, moving average and unused heads must be alike."""
-    return [
-        *overrides,
-        "train.epochs=3",
-        "train.optimizer=sgd",  # AdamW divides by tiny gradients, which makes rounding large
-        "train.lr=0.001",
-        "train.clip_norm=null",  # it would hide gradients that are too large
-        "loss.scale_weights=[0.5,0.3]",
-        "machine.checkpoint_every_s=0",
-    ]
+    return [*overrides, *MORE]
 
 
 def torchrun(script: Path, settings: list[str], *options: str) -> subprocess.Popen:
@@ -71,22 +74,29 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model" / "model.safetensors")
 
 
-def test_two_machines_train_like_one_process(settings):
-    """Two torchruns of one process each, as on two machines."""
-    alone = load("demo", [*settings, "name=alone"])
-    train_fold(alone, 0)
+@pytest.fixture(scope="module")
+def on_two_machines(data_root, tmp_path_factory) -> Path:
+    """The folder of what two torchruns of one process each have trained, as on two machines."""
+    folder = tmp_path_factory.mktemp("machines")
+    write_tiny_folds(tiny_recipe(data_root, folder))
+    given = [*tiny_overrides(data_root, folder), *MORE]
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     options = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-id=7"]
     options += [f"--rdzv-endpoint=localhost:{port}"]
-    machines = [torchrun(TRAIN, settings, *options) for _ in range(2)]
+    machines = [torchrun(TRAIN, given, *options) for _ in range(2)]
     outcomes = [ended(machine) for machine in machines]
     assert [code for code, _, _ in outcomes] == [0, 0], outcomes
     said = sorted(stdout for _, stdout, _ in outcomes)
     assert said[0] == "" and "2 processes" in said[1]  # the first process speaks for all
-    one, two = fold_folder(alone, 0), fold_folder(load("demo", settings), 0)
-    assert len(list((two / "tensorboard").iterdir())) == 1  # and writes for all
+    return fold_folder(load("demo", given), 0)
+
+
+def test_two_machines_train_like_one_process(settings, on_two_machines):
+    train_fold(load("demo", settings), 0)
+    one, two = fold_folder(load("demo", settings), 0), on_two_machines
+    assert len(list((two / "tensorboard").iterdir())) == 1  # the first process writes for all
     expected, found = (pd.read_csv(f / "metrics.csv") for f in (one, two))
     assert found["epoch"].tolist() == [1, 2, 3]
     assert np.allclose(found["loss"], expected["loss"], rtol=1e-5, atol=0)
@@ -97,7 +107,9 @@ def test_two_machines_train_like_one_process(settings):
         assert torch.allclose(found, tensor.float(), rtol=1e-2, atol=1e-3), name
 
 
-def test_a_failing_process_ends_the_run_with_its_error_and_it_continues(settings, tmp_path):
+def test_a_failing_process_ends_the_run_with_its_error_and_it_continues(
+    settings, on_two_machines, tmp_path
+):
     script = tmp_path / "failing.py"
     script.write_text(FAILING)
     code, _, errors = ended(torchrun(script, settings, "--standalone", "--nproc-per-node=2"))
@@ -109,10 +121,7 @@ def test_a_failing_process_ends_the_run_with_its_error_and_it_continues(settings
     process = torchrun(TRAIN, named, "--standalone", "--nproc-per-node=2")
     code, said, errors = ended(process)
     assert code == 0 and "continues in epoch 1" in said, errors
-    whole = [*settings, "name=whole"]
-    assert ended(torchrun(TRAIN, whole, "--standalone", "--nproc-per-node=2"))[0] == 0
-    expected = weights(fold_folder(load("demo", whole), 0))
-    found = weights(folder)
+    expected, found = weights(on_two_machines), weights(folder)
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
@@ -128,12 +137,6 @@ def test_sigterm_saves_once_and_stops_all(settings):
     assert code != 0 and errors.count("asked to stop: saved in epoch") >= 1
     assert "error in process" not in errors
     assert (folder / "checkpoint.pt").exists() and not list(folder.glob(".*.tmp"))
-
-
-def test_a_batch_that_cannot_be_divided_is_one_line(settings):
-    odd = [*settings, "train.batch=5"]
-    code, _, errors = ended(torchrun(TRAIN, odd, "--standalone", "--nproc-per-node=2"))
-    assert code != 0 and "train.batch=5 cannot be divided among 2 processes" in errors
 
 
 def test_processes_share_a_folder_of_shapes(data_root, tmp_path):

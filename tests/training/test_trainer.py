@@ -83,6 +83,14 @@ def test_diverging_is_one_line(tiny, split):
         trainer.run(build_state(wild, CPU), Callback(), label="", quiet=True)
 
 
+def test_a_batch_is_divided_evenly_among_processes(tiny, split):
+    odd = tiny.model_copy(update={"train": tiny.train.model_copy(update={"batch": 5})})
+    with pytest.raises(
+        UserError, match=r"^train\.batch=5 cannot be divided among 2 processes; set"
+    ):
+        Trainer(odd, *split, device=CPU, world=World(0, 2))
+
+
 def test_what_is_compiled_trains_in_one_process(tiny, split):
     machine = tiny.machine.model_copy(update={"compile": True})
     with pytest.raises(UserError, match=r"^machine\.compile=True compiles for one process, not"):
