@@ -2,11 +2,13 @@
 
 import os
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from foreign_masks import blobs
 from PIL import Image
 
@@ -14,6 +16,7 @@ import skeletonize
 from canet.core.console import UserError
 from canet.core.images import read_grey
 from canet.skeletons import folder
+from canet.skeletons.read import read_pages
 
 BAR = np.zeros((40, 60), np.uint8)
 BAR[15:25, 10:50] = 255
@@ -94,6 +97,30 @@ def test_no_two_images_share_a_folder(run, tmp_path):
     names = {"a.png", "a.bmp", "a.png.png", "summary.csv.png", "B.png", "b.gif"}
     assert set(rows_of(tmp_path / "skeletons").index) == names
     assert all((tmp_path / "skeletons" / n / "skeleton.png").is_file() for n in names)
+
+
+def test_names_that_differ_in_capitals_alone(run, tmp_path):
+    names = {"in/A.png", "in/a.png", "in/Deep/b.png", "in/deep/b.png"}
+    for name in names:
+        save(tmp_path / name, BAR)
+    if len(list((tmp_path / "in").rglob("*.png"))) < 4:
+        pytest.skip("the file system takes them for one")
+    assert run("in")[0] == 0
+    assert set(rows_of(tmp_path / "skeletons").index) == {"A", "a", "Deep/b", "deep/b"}
+
+
+def test_nothing_is_written_outside(run, tmp_path, monkeypatch):
+    for name in ("b.png", "inner/b.png"):
+        save(tmp_path / name, BAR)
+    monkeypatch.chdir(tmp_path / "inner")
+    assert run("b.png", "../b.png")[0] == 0
+    names = set(rows_of(tmp_path / "inner/skeletons").index)
+    assert names == {"inner/b", f"{tmp_path.name}/b"} and not (tmp_path / "b").exists()
+
+
+def test_the_root_is_part_of_no_name():
+    found = {Path("/a.png"): "a.png", Path("/data/a.png"): "a.png"}
+    assert [source.name for source in folder._named(found)] == ["a", "data/a"]
 
 
 def test_globs_keep_the_folders_behind_their_wildcards(run, tmp_path):
@@ -177,6 +204,15 @@ def test_pages_of_a_tiff_and_of_an_array(run, tmp_path):
     assert table.loc["stack", "height"].tolist() == [40, 60, 40]
     assert read_grey(tmp_path / "skeletons/stack/page-002/skeleton.png").shape == (60, 40)
     assert (tmp_path / "skeletons/array/page-002/skeleton.png").is_file()
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_sixteen_bits_in_either_order_of_bytes(tmp_path, order):
+    levels = np.zeros((40, 60), np.uint16)
+    levels[10:30, 5:30], levels[10:30, 30:55] = 3000, 60000
+    tifffile.imwrite(tmp_path / "deep.tif", levels, byteorder=order)
+    (page,) = read_pages(tmp_path / "deep.tif", labels=False)
+    assert np.array_equal(page.grey, levels)
 
 
 def test_deep_labels_and_palettes(run, tmp_path):

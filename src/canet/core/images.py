@@ -21,7 +21,7 @@ MOST_PIXELS = 8192 * 8192
 MOST_BYTES = 8 * MOST_PIXELS  # what so many pixels take at their largest, 16-bit RGBA
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SIZE = slice(16, 24)  # of an image, in its header
-SIXTEEN_BITS = ("I;16", "I")  # what Pillow calls grey of so many
+SIXTEEN_BITS = ("I;16", "I;16B", "I")  # what Pillow calls grey of so many
 
 
 class Unreadable(ValueError):

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from glob import glob, has_magic
@@ -58,7 +58,9 @@ def find_images(asked: Sequence[str], out: Path) -> tuple[list[Source], list[Pat
                 if path.is_dir() and inner.suffix.lower() not in SUFFIXES:
                     others.append(inner)
                 else:
-                    found.setdefault(inner.absolute(), str(inner.relative_to(start or path)))
+                    found.setdefault(
+                        Path(os.path.abspath(inner)), str(inner.relative_to(start or path))
+                    )
     if not found:
         kinds = Counter(p.suffix.lower() or p.name for p in others)
         seen = listed(f"{n} {printable(kind)}" for kind, n in kinds.items()) or "nothing"
@@ -95,23 +97,28 @@ def _files_of(path: Path, out: Path) -> Iterable[Path]:
 
 def _named(found: dict[Path, str]) -> list[Source]:
     """Names without suffix; with as many folders before them and, if need be, with it as tell them
-    apart, also where capitals do not."""
+    apart, also where capitals do not, unless there are files that nothing else tells apart."""
+    alike = Counter(str(path).casefold() for path in found)
+    as_compared = str.casefold if max(alike.values()) == 1 else str
     parts = {path: len(Path(name).parts) for path, name in found.items()}
-    while clashing := _clashing({path: Path(*path.parts[-n:]) for path, n in parts.items()}):
+
+    def whole() -> dict[Path, Path]:
+        return {p: Path(*p.relative_to(p.anchor).parts[-n:]) for p, n in parts.items()}
+
+    while clashing := _clashing(whole(), as_compared):
         for path in clashing:
             parts[path] += 1
-    whole = {path: Path(*path.parts[-n:]) for path, n in parts.items()}
-    names = {path: name.with_suffix("") for path, name in whole.items()}
-    while clashing := [path for path in _clashing(names) if names[path] != whole[path]]:
-        names |= {path: whole[path] for path in clashing}
+    names = {path: name.with_suffix("") for path, name in whole().items()}
+    while clashing := [p for p in _clashing(names, as_compared) if names[p] != whole()[p]]:
+        names |= {path: whole()[path] for path in clashing}
     return [Source(path, str(name)) for path, name in names.items()]
 
 
-def _clashing(names: dict[Path, Path]) -> list[Path]:
+def _clashing(names: dict[Path, Path], as_compared: Callable[[str], str]) -> list[Path]:
     """The files whose names are not theirs alone."""
-    times = Counter(str(name).casefold() for name in names.values())
+    times = Counter(as_compared(str(name)) for name in names.values())
     times[SUMMARY] += 1
-    return [path for path, name in names.items() if times[str(name).casefold()] > 1]
+    return [path for path, name in names.items() if times[as_compared(str(name))] > 1]
 
 
 def skeletonize_files(
