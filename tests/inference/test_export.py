@@ -59,6 +59,20 @@ def test_a_run_without_a_threshold_is_not_exported(trained, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_what_was_not_written_here_is_not_replaced(exported, trained, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("kept")
+    file = tmp_path / "file"
+    file.write_text("kept")
+    for other in (folder, file, exported.parent):
+        with pytest.raises(UserError, match="not written here; choose another --out"):
+            export(trained.run_folder, "0", other)
+    assert (folder / "notes.txt").read_text() == file.read_text() == "kept"
+    assert (exported / "model.safetensors").is_file()
+    export(trained.run_folder, "0", exported)  # its own is
+
+
 def test_exported_weights_predict_alone_what_the_run_predicts(exported, trained):
     run = trained.run_folder
     alone, full = load_run(exported, [], CPU), load_run(run, ["0"], CPU)

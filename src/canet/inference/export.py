@@ -68,11 +68,14 @@ def export(run: Path, fold: str, out: Path) -> None:
     Args:
         run: folder of a run with a tuned threshold.
         fold: a number, or `all`.
-        out: folder to write; an earlier one is replaced.
+        out: folder to write; an earlier export is replaced.
 
     Raises:
-        UserError: the fold is not trained, or no threshold was tuned.
+        UserError: the fold is not trained, no threshold was tuned, or `out` has other files.
     """
+    is_free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+    if not is_free and not read_json(out / CONFIG, **{PUBLISHED: dict}):
+        raise UserError(f"{shown(out)}: not written here; choose another --out")
     if not (run / "threshold.json").is_file():
         raise UserError(f"{shown(run)}: no threshold.json; run src/tune_threshold.py first")
     tuned = read_threshold(run / "threshold.json")
