@@ -102,15 +102,15 @@ def _named(found: dict[Path, str]) -> list[Source]:
     as_compared = str.casefold if max(alike.values()) == 1 else str
     parts = {path: len(Path(name).parts) for path, name in found.items()}
 
-    def whole() -> dict[Path, Path]:
+    def last_parts() -> dict[Path, Path]:
         return {p: Path(*p.relative_to(p.anchor).parts[-n:]) for p, n in parts.items()}
 
-    while clashing := _clashing(whole(), as_compared):
+    while clashing := _clashing(whole := last_parts(), as_compared):
         for path in clashing:
             parts[path] += 1
-    names = {path: name.with_suffix("") for path, name in whole().items()}
-    while clashing := [p for p in _clashing(names, as_compared) if names[p] != whole()[p]]:
-        names |= {path: whole()[path] for path in clashing}
+    names = {path: name.with_suffix("") for path, name in whole.items()}
+    while clashing := [p for p in _clashing(names, as_compared) if names[p] != whole[p]]:
+        names |= {path: whole[path] for path in clashing}
     return [Source(path, str(name)) for path, name in names.items()]
 
 
