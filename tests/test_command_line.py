@@ -57,6 +57,7 @@ def test_run_sh_explains_itself():
         (("make_submission", "--set", "train.epoch=1"), "did you mean train.epochs?"),
         (("score", "nothing.zip", "input"), "holds no PNG"),
         (("train", "--recipe", "cpu", "--fold", "x"), "--fold x"),
+        (("baseline", "lee", "--images", "input", "--out", "."), "--out .: expected a folder with"),
     ],
 )
 def test_errors_are_messages_not_tracebacks(words, message):

@@ -146,6 +146,9 @@ def test_salient_medial_axis_is_connected_and_near_the_compact_skeleton():
     drawn = compact.draw(shape.shape)
     assert (drawn & near).sum() > 0.8 * drawn.sum()
     assert len(salient_medial_axis(np.zeros((8, 8), bool))) == 0
+    corners = trace_outline(shape).points
+    away = np.hypot(*(medial.xy[:, None] - corners).transpose(2, 0, 1)).min(1)
+    assert (medial.radius <= away + 1e-6).all() and (medial.radius >= away - 0.5).all()
 
 
 @pytest.mark.skipif(not TARGETS.is_file(), reason="the authors' drawings are not in input/")

@@ -1,6 +1,7 @@
 """Many files: which are taken, where results go, what is said of those that cannot be read."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -97,6 +98,27 @@ def test_no_two_images_share_a_folder(run, tmp_path):
     names = {"a.png", "a.bmp", "a.png.png", "summary.csv.png", "B.png", "b.gif"}
     assert set(rows_of(tmp_path / "skeletons").index) == names
     assert all((tmp_path / "skeletons" / n / "skeleton.png").is_file() for n in names)
+
+
+def test_a_page_and_an_image_that_is_called_as_one(run, tmp_path):
+    first, second = Image.fromarray(BAR), Image.fromarray(BAR[::-1, :30].copy())
+    first.save(tmp_path / "stack.tif", save_all=True, append_images=[second])
+    save(tmp_path / "stack/page-002.png", BAR)
+    assert run(".")[0] == 0
+    assert len(list((tmp_path / "skeletons").rglob("skeleton.png"))) == 3
+
+
+def test_globs_do_not_find_earlier_results(run, tmp_path):
+    save(tmp_path / "a.png", BAR)
+    for _ in range(2):
+        assert run("**/*.png")[0] == 0 and run("*", "--out", "lines")[0] == 0
+        assert list(rows_of(tmp_path / "lines").index) == ["a", "skeletons/a/skeleton"]
+        (tmp_path / "lines").rename(tmp_path / "other")
+        assert list(rows_of(tmp_path / "skeletons").index) == ["a"]
+        shutil.rmtree(tmp_path / "other")
+    with pytest.raises(UserError, match="found nothing; expected images"):
+        run("skeletons/**/*.png")
+    assert run("skeletons/a/skeleton.png", "--out", "again")[0] == 0  # what is named is taken
 
 
 def test_names_that_differ_in_capitals_alone(run, tmp_path):
@@ -228,6 +250,67 @@ def test_deep_labels_and_palettes(run, tmp_path):
     assert rows_of(tmp_path / "skeletons")["objects"].tolist() == [2, 2]
     Image.fromarray(labels.astype(np.float32) / 4000).save(tmp_path / "chance.tif")
     assert run("chance.tif")[0] == 0
+
+
+def test_what_is_clear_is_no_label(run, tmp_path):
+    labels = np.zeros((40, 60), np.uint8)
+    labels[10:30, 5:30], labels[10:30, 30:55] = 1, 200
+    alpha = np.full_like(labels, 255)
+    alpha[10:30, 30:32] = 0
+    alpha[10:30, 32:40] = 100  # half clear: not another number
+    colours = np.stack([labels, labels, labels, alpha], 2)
+    Image.fromarray(np.stack([labels, alpha], 2)).save(tmp_path / "grey.png")
+    Image.fromarray(colours).save(tmp_path / "colours.png")
+    Image.fromarray(labels).save(tmp_path / "level.png", transparency=200)
+    indexed = Image.fromarray(labels)
+    indexed.putpalette(np.arange(256).repeat(3).astype(np.uint8).tobytes())
+    indexed.save(tmp_path / "palette.png", transparency=200)
+    for name, wanted in (("grey", 960), ("colours", 960), ("level", 500), ("palette", 500)):
+        assert run(f"{name}.png", "--labels")[0] == 0
+        row = rows_of(tmp_path / "skeletons").loc[name]
+        assert row["area"] == wanted and row["objects"] == 1 + (wanted == 960)
+
+
+def test_frames_of_an_animation_have_the_same_labels(tmp_path):
+    frames = [np.zeros((40, 60, 3), np.uint8) for _ in range(3)]
+    for k, frame in enumerate(frames):
+        frame[10:30, 5 + k : 25], frame[10:30, 25 : 50 - k] = (9, 0, 0), (0, 7, 3)
+    first, *rest = map(Image.fromarray, frames)
+    first.save(tmp_path / "a.gif", save_all=True, append_images=rest)
+    for page in read_pages(tmp_path / "a.gif", labels=True):
+        assert set(np.unique(page.grey)) == {0, 9 << 16, (7 << 8) + 3}
+    Image.fromarray(BAR).save(tmp_path / "still.gif")
+    (page,) = read_pages(tmp_path / "still.gif", labels=True)
+    assert page.number == 0 and page.grey.ndim == 2
+
+
+def test_a_phones_jpeg_is_its_first_picture(run, tmp_path):
+    picture, preview = Image.fromarray(BAR), Image.fromarray(BAR[::2, ::2].copy())
+    picture.save(tmp_path / "phone.mpo", save_all=True, append_images=[preview])
+    os.rename(tmp_path / "phone.mpo", tmp_path / "phone.jpg")
+    assert run("phone.jpg")[0] == 0
+    assert rows_of(tmp_path / "skeletons").loc["phone", ["width", "page"]].tolist() == [60, ""]
+
+
+def test_what_needs_too_much_memory_is_named(run, tmp_path, monkeypatch):
+    for name in ("a.png", "b.png", "c.png"):
+        save(tmp_path / name, BAR if name != "b.png" else BAR.T.copy())
+
+    def skeleton_of(grey, *rest, whole=folder.skeleton_of):
+        if grey.shape == (60, 40):
+            raise MemoryError
+        return whole(grey, *rest)
+
+    monkeypatch.setattr(folder, "skeleton_of", skeleton_of)
+    code, said = run("*.png")
+    assert code == 1 and "error: b.png: does not fit in memory; make it smaller" in said
+    assert list(rows_of(tmp_path / "skeletons").index) == ["a", "c"]
+
+
+def test_areas_keep_their_digits(run, tmp_path):
+    save(tmp_path / "large.png", np.pad(np.full((1111, 1113), 255, np.uint8), 5))
+    assert run("large.png")[0] == 0
+    assert rows_of(tmp_path / "skeletons").loc["large", "area"] == 1111 * 1113
 
 
 def test_switches_of_the_command_line(run, tmp_path):

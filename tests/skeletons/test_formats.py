@@ -114,6 +114,10 @@ def test_swc_is_a_forest_of_all_nodes(written):
     assert all(up == -1 or up < node for node, up in parent.items())  # parents come first
     assert list(parent.values()).count(-1) == skeleton.summary["skeletons"]
     assert all(float(r[5]) > 0 and int(r[1]) == 0 for r in rows)
+    trees = []
+    for node, up in parent.items():
+        trees.append(node if up < 0 else trees[up - 1])
+    assert trees == sorted(trees)  # tree after tree
     assert f"{skeleton.summary['rings']} rings are cut" in text
 
 
@@ -166,3 +170,16 @@ def test_overlays_show_the_mask_and_its_skeleton(written):
         rows, columns = np.nonzero(skeleton.pixels)
         at = picture[rows * scale + scale // 2, columns * scale + scale // 2]
         assert (at.max(1) - at.min(1) > 30).mean() > 0.5  # colours, where mask and ground are grey
+
+
+def test_an_overlay_of_a_large_image_shows_lines_of_one_pixel(tmp_path):
+    mask = np.zeros((1100, 600), np.uint8)
+    mask[100, 50:550], mask[200:260, 50:300], mask[200:260, 300:550] = 1, 1, 2
+    skeleton = canet.skeletonize(mask, labels=True)
+    FORMATS["overlay"](skeleton, tmp_path)
+    picture = cv2.imread(str(tmp_path / "overlay.png"))
+    assert picture.shape[:2] == mask.shape
+    assert (
+        (picture[mask > 0] == 255).all(1).sum() <= 60 < (picture[mask > 0] == 255).all(1).sum() + 8
+    )
+    assert (picture[100, 50:550] < 255).any(1).all()

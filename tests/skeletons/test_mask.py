@@ -77,6 +77,8 @@ def test_labels_below_half_are_inside_and_kept_apart_on_demand():
     numbers = np.where(labels > 1, 4711, labels.astype(np.uint16))
     assert canet.skeletonize(numbers, labels=True).branches["label"].tolist() == [1, 4711]
     assert (inside(numbers) == (labels > 0)).all()  # not cut at half of so many bits
+    assert (inside(numbers.astype(np.float32)) == (labels > 0)).all()
+    assert (inside(labels.astype(float)) == (labels > 0)).all()
     soft = numbers.copy()
     soft[labels > 0], soft[100, 20:236] = 65535, 20000  # a mask with soft edges is no label image
     assert (inside(soft) == (soft == 65535)).all()
@@ -110,11 +112,27 @@ def test_what_is_clear_is_outside():
     assert (inside(np.repeat((BAR * np.uint8(255))[..., None], 3, 2)) == BAR).all()
 
 
-def test_numbers_that_are_none_are_outside():
-    chances = np.where(BAR, 0.9, 0.1)
-    chances[20, 20] = np.nan
-    skeleton = canet.skeletonize(chances)
-    assert not skeleton.mask.inside[20, 20] and "no numbers" in skeleton.mask.warnings[0]
+@pytest.mark.parametrize("invert", [False, True])
+def test_numbers_that_are_none_are_outside(invert):
+    chances = np.where(BAR ^ invert, 0.9, 0.1)
+    chances[20, 20] = chances[0, 0] = np.nan
+    skeleton = canet.skeletonize(chances, invert=invert)
+    assert not skeleton.mask.inside[20, 20] and not skeleton.mask.inside[0, 0]
+    assert skeleton.mask.inside.sum() == BAR.sum() - 1
+    assert "2 pixels are no numbers" in skeleton.mask.warnings[0]
+
+
+def test_levels_of_32_bits_are_cut_at_half_of_what_there_is():
+    grey = np.where(BAR, 300_000, 40_000).astype(np.int32) + np.arange(60, dtype=np.int32)
+    assert (inside(grey) == BAR).all() and (inside(grey.astype(np.float32)) == BAR).all()
+
+
+def test_switches_are_numbers_however_they_are_written():
+    mask = BAR.copy()
+    mask[20, 30] = False
+    assert canet.skeletonize(mask, fill_holes=3.0, close="0").mask.counts == {"filled-px": 1}
+    scaled = canet.skeletonize(mask, spacing="0.5", prune_length="3", close=2.0)
+    assert scaled.summary["largest-width"] < 6
 
 
 def test_cleaning_is_off_unless_asked_for_and_counted():
@@ -146,6 +164,9 @@ def test_cleaning_is_off_unless_asked_for_and_counted():
         ({"min_area": -3}, "min_area -3: expected a whole number"),
         ({"spacing": 0}, "spacing 0: expected more than 0"),
         ({"prune_salience": 3, "method": "lee"}, "lee knows no outline"),
+        ({"tolerance": 3, "method": "lee"}, "tolerance is for compact; lee has none"),
+        ({"tolerance": "5%", "method": "canet"}, "tolerance is for compact; canet has none"),
+        ({"reach_border": True, "method": "thin"}, "for compact and canet; thin has none"),
         ({"labels": True, "invert": True}, "leave threshold and invert out"),
     ],
 )

@@ -100,6 +100,29 @@ def test_pruning_keeps_what_is_long_wide_or_salient():
     assert canet.skeletonize(mask, tolerance=1, prune_length=1000).summary["branches"] == 1
 
 
+def test_lines_of_one_pixel_have_twice_their_length_of_outline():
+    mask = np.zeros((120, 400), np.uint8)
+    mask[50:70, 20:380] = 1
+    mask[20:50, 60] = 1  # joined by a side
+    for k in range(30):
+        mask[49 - k, 121 + k] = 1  # joined by corners: each pixel a 4-connected part
+    mask[45:50, 90] = mask[49, 30] = mask[48, 31] = 1
+    found = {k: canet.skeletonize(mask, prune_salience=k).pixels for k in (0, 5, 30, 59, 115)}
+    for salience, pixels in found.items():
+        assert pixels[20:40, 60].any() == (salience < 60)
+        assert pixels[20:40, 130:160].any() == (salience < 100)
+        assert pixels[45:48, 90].any() == (salience < 10)
+
+
+def test_branches_know_how_many_ends_are_free():
+    mask = np.zeros((60, 120), bool)
+    mask[20:22, 10:110] = True
+    (alone,) = canet.skeletonize(mask).graph.branches
+    assert not alone.is_spur
+    mask[22:50, 60:62] = True
+    assert all(b.is_spur for b in canet.skeletonize(mask).graph.branches)
+
+
 PLAIN = {"ring": (ring(200, 80, 20), 1, 1), "eight": (eight(), 3, 3), "x": (cross(), 4, 5)}
 
 

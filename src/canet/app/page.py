@@ -181,12 +181,13 @@ def _see(
 ) -> Iterator[tuple]:
     """What to say, the picture and the table; then the buttons, whose files take as long again."""
     error = _error(drawing["error"]) if drawing["error"] else ""
+    own = {"tolerance": tolerance} if method == "compact" else {}
     try:
         skeleton = skeletonize(
             shapes.to_mask(drawing["picture"]),
             method=method,
-            tolerance=tolerance,
             prune_radii=pruned,
+            **own,
         )
     except UserError as problem:
         yield error + _error(str(problem)), "", "", *NO_FILES

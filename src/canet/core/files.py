@@ -45,6 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def replace_folder(new: Path, path: Path) -> None:
     """Move a folder to `path`; a folder that is there goes only then."""
     old = _temporary(path)
+    _remove_orphans(path)
     if path.is_dir():
         os.rename(path, old)
     os.rename(new, path)

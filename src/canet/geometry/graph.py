@@ -130,9 +130,9 @@ class SkeletonGraph:
         found = []
         for k, (first, end) in enumerate(zip(ends[:-1].tolist(), ends[1:].tolist())):
             path, own = nodes[first + k : end + k + 1], edges[first:end]
-            free = (self.degree[path[0]] == 1) + (self.degree[path[-1]] == 1)
+            free = np.count_nonzero(self.degree[path[[0, -1]]] == 1)
             length = float(self.edge_length[own].sum())
-            found.append(Branch(path, own, length, bool(free == 1)))
+            found.append(Branch(path, own, length, free == 1))
         return found
 
     @property

@@ -60,11 +60,7 @@ def salient_medial_axis(
         arcs[edges[order, end]] = arc[kept][order]
         chords[edges[order, end]] = chord[kept][order]
     xy = diagram.vertices[used]
-    nearest = np.full(len(diagram.vertices), np.inf)
-    np.minimum.at(nearest, ridges[kept].ravel(), np.repeat(_distance(diagram, ridges, a)[kept], 2))
+    nearest = np.empty(len(diagram.vertices))
+    for end in ridges[kept].T:  # a vertex is as far from both samples of each of its ridges
+        nearest[end] = np.hypot(*(diagram.vertices[end] - diagram.points[a[kept]]).T)
     return SkeletonGraph(xy, nearest[used], edges, arcs, chords, nearest[used])
-
-
-def _distance(diagram: Voronoi, ridges: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """Distance of each ridge's first vertex from one of its two samples."""
-    return np.hypot(*(diagram.vertices[ridges[:, 0]] - diagram.points[a]).T)

@@ -163,7 +163,8 @@ def _skeletons(geometry: ShapeGeometry) -> dict[str, float]:
 
 
 def _skeleton(graph: SkeletonGraph, px: int) -> dict[str, float]:
-    spurs = np.array([b.length_px for b in graph.branches if b.is_spur] or [0.0])
+    ending = [b for b in graph.branches if (graph.degree[b.nodes[[0, -1]]] == 1).any()]
+    spurs = np.array([b.length_px for b in ending] or [0.0])
     tips = graph.salience[graph.degree == 1]
     tips = tips[np.isfinite(tips)] if np.isfinite(tips).any() else np.zeros(1)
     return {

@@ -1,6 +1,7 @@
 """Many images: which there are, where their skeletons go, one table of all."""
 
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -50,7 +51,7 @@ def find_images(asked: Sequence[str], out: Path) -> tuple[list[Source], list[Pat
     found: dict[Path, str] = {}
     others: list[Path] = []
     for word in asked:
-        start, paths = _matches(word)
+        start, paths = _matches(word, out)
         for path in paths:
             if path.is_dir() and out.resolve() in (path.resolve(), *path.resolve().parents):
                 raise UserError(f"--out {shown(out)}: holds the images; name another folder")
@@ -71,10 +72,11 @@ def find_images(asked: Sequence[str], out: Path) -> tuple[list[Source], list[Pat
     return _named(found), others
 
 
-def _matches(word: str) -> tuple[Path | None, list[Path]]:
+def _matches(word: str, out: Path) -> tuple[Path | None, list[Path]]:
     """What a word of the command line names, and the folder that names are told from.
 
     That is the folder of a file, a glob's part without wildcards, and None for a folder itself.
+    A glob does not look into `out`, which may hold earlier results.
     """
     path = Path(word)
     if path.exists() or path.is_symlink():
@@ -83,7 +85,9 @@ def _matches(word: str) -> tuple[Path | None, list[Path]]:
     if not matches:
         raise UserError(f"{printable(word)}: no such file or folder; expected images")
     fixed = [*takewhile(lambda part: not has_magic(part), path.parts)]
-    return Path(*fixed), matches
+    out = out.resolve()
+    earlier = {path for path in matches if out in (path.resolve(), *path.resolve().parents)}
+    return Path(*fixed), [path for path in matches if path not in earlier]
 
 
 def _files_of(path: Path, out: Path) -> Iterable[Path]:
@@ -116,9 +120,15 @@ def _named(found: dict[Path, str]) -> list[Source]:
 
 def _clashing(names: dict[Path, Path], as_compared: Callable[[str], str]) -> list[Path]:
     """The files whose names are not theirs alone."""
-    times = Counter(as_compared(str(name)) for name in names.values())
+    keys = {path: as_compared(str(_without_page(name))) for path, name in names.items()}
+    times = Counter(keys.values())
     times[SUMMARY] += 1
-    return [path for path, name in names.items() if times[as_compared(str(name))] > 1]
+    return [path for path, key in keys.items() if times[key] > 1]
+
+
+def _without_page(name: Path) -> Path:
+    """The folder of an image whose page goes into a folder of this name, or the name."""
+    return name.parent if re.fullmatch(r"page-\d{3,}", name.name, re.IGNORECASE) else name
 
 
 def skeletonize_files(
@@ -166,7 +176,7 @@ def skeletonize_files(
 def _write_summary(done: list["_Done"], out: Path) -> int:
     """Write `summary.csv`; returns the number of its rows."""
     rows = [row for d in done for row in d.rows]
-    write_text(out / SUMMARY, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
+    write_text(out / SUMMARY, pd.DataFrame(rows).to_csv(index=False, float_format="%.8g"))
     return len(rows)
 
 
@@ -193,6 +203,8 @@ def _skeletonize_file(source: Source, out: Path, options: Options, formats: Sequ
             done.rows.append(row | skeleton.summary | {"warnings": "; ".join(warnings)})
     except Unreadable as error:
         done.problem = f"{shown(source.path)}: {error}"
+    except MemoryError:
+        done.problem = f"{shown(source.path)}: does not fit in memory; make it smaller"
     except OSError as error:
         if error.filename is None or Path(error.filename) != source.path:
             raise  # of what is written

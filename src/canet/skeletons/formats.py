@@ -42,8 +42,9 @@ def write_overlay(skeleton: Skeleton, folder: Path) -> None:
     scale = max(1, min(16, OVERLAY_PX // max(skeleton.pixels.shape)))
     objects = skeleton.mask.objects.repeat(scale, 0).repeat(scale, 1)
     shown = objects > 0
-    shown[1:] &= objects[1:] == objects[:-1]  # a line between labels that touch
-    shown[:, 1:] &= objects[:, 1:] == objects[:, :-1]
+    # a line between labels that touch
+    shown[1:] &= (objects[1:] == objects[:-1]) | (objects[:-1] == 0)
+    shown[:, 1:] &= (objects[:, 1:] == objects[:, :-1]) | (objects[:, :-1] == 0)
     picture = np.where(shown[..., None], np.uint8(INSIDE), np.uint8(GROUND))
     at = np.round((skeleton.graph.xy * scale - 0.5) * 2**SHIFT).astype(np.int32)
     width = max(1, round(scale / 2))
@@ -123,9 +124,8 @@ def _outline_path(skeleton: Skeleton) -> str:
     """All outlines of the mask, straight runs as one line."""
     ways = []
     for outline in piece_outlines(skeleton.mask.inside):
-        for chain in range(len(outline.length)):
-            own = np.flatnonzero(outline.chain == chain)
-            points = outline.points[own[np.argsort(outline.place[own])]].astype(int)
+        in_order = outline.points[np.lexsort((outline.place, outline.chain))].astype(int)
+        for points in np.split(in_order, np.cumsum(outline.length)[:-1]):
             step = np.roll(points, -1, 0) - points
             corner = (step != np.roll(step, 1, 0)).any(1)
             ways.append("M" + "L".join(f"{x} {y}" for x, y in points[corner].tolist()) + "Z")
@@ -180,17 +180,16 @@ def _feature(kind: str, coordinates: list, properties: dict) -> dict:
 def write_swc(skeleton: Skeleton, folder: Path) -> None:
     """`skeleton.swc`: every node with its radius and its parent; rings are cut, as SWC has none."""
     graph, size = skeleton.graph, skeleton.options.spacing
-    a, b = graph.edges.T
-    links = coo_array((np.ones(len(a), bool), (a, b)), shape=(len(graph),) * 2).tocsr()
-    order, parent = [], np.full(len(graph), -1)
     _, roots = np.unique(skeleton.component, return_index=True)
     ends = np.flatnonzero(graph.degree == 1)
     roots[skeleton.component[ends]] = ends  # an end, where there is one
-    for root in roots:
-        found, before = breadth_first_order(links, root, directed=False)
-        order.append(found)
-        parent[found] = before[found]
-    order = np.concatenate(order) if order else np.empty(0, int)
+    above_all = len(graph)  # one more node, which the roots hang on, makes one tree of them
+    a = np.concatenate([graph.edges[:, 0], np.full(len(roots), above_all)])
+    b = np.concatenate([graph.edges[:, 1], roots])
+    links = coo_array((np.ones(len(a), bool), (a, b)), shape=(above_all + 1,) * 2).tocsr()
+    order, parent = breadth_first_order(links, above_all, directed=False)
+    order = order[1:]
+    order = order[np.argsort(skeleton.component[order], kind="stable")]  # tree after tree
     number = np.empty(len(graph), int)
     number[order] = np.arange(1, len(order) + 1)
     cut = len(graph.edges) - (len(graph) - len(roots))
@@ -198,7 +197,7 @@ def write_swc(skeleton: Skeleton, folder: Path) -> None:
     lines = [f"# x y z radius in {unit}; {cut} rings are cut", "# id type x y z radius parent"]
     for node in order.tolist():
         x, y = graph.xy[node] * size
-        up = number[parent[node]] if parent[node] >= 0 else -1
+        up = number[parent[node]] if parent[node] < above_all else -1
         lines.append(f"{number[node]} 0 {x:.4f} {y:.4f} 0 {graph.inscribed[node] * size:.4f} {up}")
     write_text(folder / "skeleton.swc", "\n".join(lines) + "\n")
 

@@ -16,7 +16,7 @@ from canet.skeletons.options import Options
 
 MOST_LABELS = 100_000
 AROUND_PX = 2  # of ground around an object
-RANGES = [2**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]  # of grey levels
+RANGES = [2**bits - 1 for bits in (8, 10, 12, 14, 16)]  # of grey levels
 OVERSHOT = 1.5  # up to which values count as probabilities
 MOST_ALIKE = 0.7  # share of neighbours that are equal, of labels
 
@@ -71,11 +71,13 @@ def find_mask(image: np.ndarray, opaque: np.ndarray | None, options: Options) ->
     """
     if image.ndim != 2 or not image.size:
         raise UserError(f"is an array of shape {image.shape}; expected (height, width)")
-    image, warnings = _finite(image)
+    image, missing = _finite(image)
     mask = _labelled(image) if options.labels else _thresholded(image, options)
-    mask.warnings[:0] = warnings
     if options.invert:
         mask.objects = 1 - mask.objects
+    if missing.any():
+        mask.objects[missing] = 0
+        mask.warnings.insert(0, f"{missing.sum():,} pixels are no numbers: outside")
     if opaque is not None:
         mask.objects[~opaque] = 0
     if not mask.inside.any() and image.any():
@@ -88,16 +90,16 @@ def find_mask(image: np.ndarray, opaque: np.ndarray | None, options: Options) ->
     return mask
 
 
-def _finite(image: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _finite(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Finite numbers, and where there were none, (H, W) bool; the infinite are the extremes."""
     if image.dtype.kind not in "biuf":
         raise UserError(f"is an array of {image.dtype}; expected numbers")
+    missing = np.isnan(image)
     if image.dtype.kind != "f" or np.isfinite(image).all():
-        return image, []
+        return image, missing
     known = image[np.isfinite(image)]
     top, bottom = max(known.max(initial=1), 1), min(known.min(initial=0), 0)
-    missing = np.isnan(image)
-    said = [f"{missing.sum():,} pixels are no numbers: outside"] if missing.any() else []
-    return np.nan_to_num(image, nan=bottom, posinf=top, neginf=bottom), said
+    return np.nan_to_num(image, nan=bottom, posinf=top, neginf=bottom), missing
 
 
 def _labelled(image: np.ndarray) -> Mask:
@@ -128,7 +130,9 @@ def _thresholded(image: np.ndarray, options: Options) -> Mask:
     half = _half(image)
     numbered = high > 255 and high not in RANGES  # more labels than 8 bits hold
     if (high <= half or numbered) and _looks_labelled(image):
-        said = f"{levels:,} levels up to {high}: all above 0 are inside (--labels keeps them apart)"
+        said = (
+            f"{levels:,} levels up to {high:g}: all above 0 are inside (--labels keeps them apart)"
+        )
         return Mask((image > 0).astype(np.int32), np.array([1]), 0.0, warnings=[said])
     said = f"{levels:,} grey levels: cut at {half:g} (--threshold otsu, or a value)"
     return Mask((image > half).astype(np.int32), np.array([1]), half, warnings=[said])
@@ -139,8 +143,8 @@ def _looks_labelled(image: np.ndarray) -> bool:
     left, right = image[:, :-1], image[:, 1:]
     both = (left > 0) & (right > 0)
     same = np.count_nonzero(both & (left == right))
-    is_numbers = image.dtype.kind in "iu" and image.min() == 0
-    return is_numbers and same > MOST_ALIKE * np.count_nonzero(both)
+    is_numbers = image.dtype.kind in "iu" or (image == np.rint(image)).all()
+    return is_numbers and image.min() == 0 and same > MOST_ALIKE * np.count_nonzero(both)
 
 
 def _half(image: np.ndarray) -> float:

@@ -28,11 +28,12 @@ class Options:
             `skeletonize`, `lee`, `medial_axis`, `thin`, whose pixels stay as they are.
         tolerance: of `compact`: how far the mask redrawn from the skeleton's circles may differ,
             in px, or such as `5%` of each object's width (its largest circle's diameter).
-        reach_border: lines go on to the image's border, where the mask does.
+        reach_border: of `compact` and `canet`: lines go on to the image's border, where the mask
+            does.
         prune_length: px: end branches that are shorter go, the shortest first.
         prune_radii: … shorter than this many radii of the mask at their junction.
         prune_salience: px: … for which less outline than this would be lost (arc less chord; of
-            `compact` alone).
+            `compact` alone; of lines of one pixel twice their length).
         spacing: how long a pixel's side is, in `unit`.
         unit: of lengths, radii and areas.
 
@@ -68,6 +69,10 @@ class Options:
             )
         if self.prune_salience and self.method != "compact":
             raise UserError(f"prune_salience is for compact; {self.method} knows no outline")
+        if self.method in SCIKIT_IMAGE and self.reach_border:
+            raise UserError(f"reach_border is for compact and canet; {self.method} has none")
+        if self.method != "compact" and self.tolerance != Options.tolerance:
+            raise UserError(f"tolerance is for compact; {self.method} has none")
         if self.labels and (self.threshold is not None or self.invert):
             raise UserError("labels takes the values as they are; leave threshold and invert out")
 
@@ -78,8 +83,11 @@ class Options:
             number = _number(value, name, wanted)
             if not 0 <= number < math.inf or (name not in PRUNING and number % 1):
                 raise UserError(f"{name} {value}: expected {wanted}")
-        if not 0 < _number(self.spacing, "spacing", "more than 0") < math.inf:
+            object.__setattr__(self, name, number if name in PRUNING else int(number))
+        spacing = _number(self.spacing, "spacing", "more than 0")
+        if not 0 < spacing < math.inf:
             raise UserError(f"spacing {self.spacing}: expected more than 0")
+        object.__setattr__(self, "spacing", spacing)
         self.tolerance_of(1.0)
         if self.threshold not in ("otsu", None):
             level = _number(self.threshold, "threshold", "a grey level or otsu")

@@ -82,11 +82,14 @@ def _image_pages(path: Path, labels: bool) -> Iterator[Page]:
     except UnidentifiedImageError:
         what = "is empty" if not content else f"is not a {wanted} that can be read"
         raise Unreadable(f"{what}; copy or export it again") from None
-    if image.format != wanted:
+    is_phone = (image.format, wanted) == ("MPO", "JPEG")  # a JPEG, then previews or depths
+    if image.format != wanted and not is_phone:
         raise Unreadable(f"is a {image.format} with the name of a {wanted}; rename it")
-    several = getattr(image, "n_frames", 1) > 1
-    for number, page in enumerate(ImageSequence.Iterator(image), start=1):
+    several = getattr(image, "n_frames", 1) > 1 and not is_phone
+    for number, page in enumerate(ImageSequence.Iterator(image) if several else [image], start=1):
         _check_size(page.size)
+        if several and page.format == "GIF":  # only the first frame keeps the palette's indices
+            page = page.convert("RGBA")
         yield Page(number if several else 0, *_decoded(page, labels))
 
 
@@ -99,18 +102,30 @@ def _check_size(size: tuple[int, int]) -> None:
 
 
 def _decoded(image: Image.Image, labels: bool) -> Grey:
-    if labels and image.mode == "P":
-        return np.array(image), None
-    if labels and image.mode in ("RGB", "RGBA"):
-        colours = np.array(image.convert("RGB")).astype(np.int32)
-        return (colours << (16, 8, 0)).sum(2), None
+    if labels and image.mode in ("P", "LA", "RGB", "RGBA"):
+        return _numbers(image), _opacity(image)
     if image.mode == "F" or (image.mode in SIXTEEN_BITS and image.format != "PNG"):
         values = np.array(image)
         return values.astype(values.dtype.newbyteorder("=")), None
     grey, alpha = grey_and_alpha(image)
     if alpha is None:
         return grey, None
-    return silhouette(grey, alpha) if grey.dtype == np.uint8 else (grey, alpha > 0)
+    is_drawing = grey.dtype == np.uint8 and not labels
+    return silhouette(grey, alpha) if is_drawing else (grey, alpha > 0)
+
+
+def _numbers(image: Image.Image) -> np.ndarray:
+    """(H, W): a palette's indices, grey levels, or a number for each colour."""
+    if image.mode in ("P", "LA"):
+        return np.array(image if image.mode == "P" else image.getchannel("L"))
+    return (np.array(image.convert("RGB")).astype(np.int32) << (16, 8, 0)).sum(2)
+
+
+def _opacity(image: Image.Image) -> np.ndarray | None:
+    """(H, W) bool, None where nothing can be clear."""
+    if not image.has_transparency_data:
+        return None
+    return np.array(image.convert("RGBA").getchannel("A")) > 0
 
 
 def _array_pages(path: Path, labels: bool) -> Iterator[Page]:

@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 
+import cv2
 import numpy as np
 
 from canet.geometry.graph import Samples, SkeletonGraph
@@ -51,7 +52,7 @@ def skeleton_of(grey: np.ndarray, opaque: np.ndarray | None, options: Options) -
     for number, box in mask.boxes():
         own = mask.objects[box] == number
         line = draw_line(own, options)
-        drawn = _MeasuredLine(line, options)
+        drawn = _MeasuredLine(line, own, options)
         if options.prunes:
             drawn.prune()
         pixels[box] |= drawn.pixels
@@ -69,6 +70,7 @@ class _MeasuredLine:
 
     Args:
         line: of one object.
+        mask: the object, (H, W) bool.
         options: what to prune.
 
     Attributes:
@@ -77,8 +79,9 @@ class _MeasuredLine:
         pruned: how many branches are gone, and their length in px.
     """
 
-    def __init__(self, line: Line, options: Options):
+    def __init__(self, line: Line, mask: np.ndarray, options: Options):
         self.options, self.pixels = options, line.pixels
+        _, self.part = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
         self.number = np.full(line.pixels.shape, -1, np.int32)
         self.number[line.pixels] = np.arange(np.count_nonzero(line.pixels))
         self.samples = _measured(line)
@@ -129,7 +132,20 @@ class _MeasuredLine:
             return False
         away = np.hypot(*(graph.xy[branch.nodes] - graph.xy[root]).T)
         own = branch.nodes[away > min(BESIDE_PX, away.max() / 2)]
-        return bool(graph.salience[own].max() < asked.prune_salience)
+        return self._outline_lost(own, root, branch.length_px) < asked.prune_salience
+
+    def _outline_lost(self, nodes: np.ndarray, root: int, length_px: float) -> float:
+        """Arc less chord at a branch's root, px.
+
+        The outline is one only within a 4-connected part. Twice the length is what a line of one
+        pixel has, which hangs on by a corner or which the axis does not reach.
+        """
+        part = np.empty(len(self.graph), np.int32)
+        part[self.node_of] = self.part[self.pixels]
+        salience = self.graph.salience[nodes]
+        if np.isnan(salience).any() or (part[nodes] != part[root]).any():
+            return 2 * length_px
+        return float(salience.max())
 
 
 def _measured(line: Line) -> Samples:

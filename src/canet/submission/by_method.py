@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from canet.core.console import announce, shown
+from canet.core.console import UserError, announce, shown
 from canet.core.images import read_grey
 from canet.core.provenance import code_digest, commit, versions
 from canet.data.data_set import list_images, warn_of_others
@@ -31,7 +31,6 @@ def draw_folder(
         images: folder of shapes.
         out: folder to write; the zip lies beside it.
         tolerance_px: of `compact`, which draws a skeleton in each piece of a shape.
-
         force: draw again what is current.
 
     Raises:
@@ -47,6 +46,8 @@ def draw_folder(
     def skeletons(paths: list[Path]) -> dict[str, np.ndarray]:
         return {p.name: skeleton_of(read_grey(p)) for p in paths}
 
+    if out.name in ("", ".."):
+        raise UserError(f"--out {out}: expected a folder with a name, which its zip gets too")
     zip_path = out.with_name(out.name.removesuffix(".zip") + ".zip")
     announce(method, [images], [zip_path])
     facts = {"method": method, "commit": commit(), "versions": versions()}
