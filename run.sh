@@ -154,7 +154,7 @@ main() {
     set_up "$base" "$@"
     run_tables "$@"
   fi
-  if [ $# -gt 0 ] && [[ $1 != *=* ]]; then
+  if [ $# -gt 0 ] && { [[ $1 != *=* ]] || [ -f "$1" ]; }; then # a run's name may hold a =
     recipe=$1; shift
     echo "recipe $recipe, as asked"
   else

@@ -44,10 +44,11 @@ def main() -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help="shapes (default: training)")
     parser.add_argument("--run", metavar="NAME", help="predict with this run's network")
     parser.add_argument("--count", type=int, default=64, metavar="N", help="images to use")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda …")
+    parser.add_argument("--device", help="auto, cpu, cuda … (default: the recipe's)")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="of train (default: all)")
     args = parser.parse_args()
     recipe = cli.load_recipe(args)
+    device_name = args.device or recipe.machine.device
     folder = args.images or DataSet.of(recipe).train_shapes.path
     without = args.what in WITHOUT_SHAPES
     reads = [recipe.run_folder] if args.what == "postprocess" else [] if without else [folder]
@@ -58,13 +59,13 @@ def main() -> None:
     measure = getattr(import_module(f"canet.benchmarks.{name}"), f"benchmark_{name}")
     match args.what:
         case "train":
-            measure(recipe, rows=args.rows, device_name=args.device)
+            measure(recipe, rows=args.rows, device_name=device_name)
         case "postprocess":
             measure(recipe)
         case "submission":
             measure(args.run or "weights/geometry", paths, args.count)
         case "predict":
-            measure(recipe, some, run=args.run, device_name=args.device)
+            measure(recipe, some, run=args.run, device_name=device_name)
         case "skeletonize":
             measure()
         case "maps" | "compact":

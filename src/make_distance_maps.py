@@ -1,6 +1,6 @@
-"""Compute the network's input for every shape, once, and keep it in the cache.
+"""Compute the network's input for every labelled shape, once, and keep it in the cache.
 
-reads   the shapes of the data set and of data.extra
+reads   the labelled shapes of the data set and of data.extra
 writes  cache/maps/DATASET/FOLDER/KIND.npy with a checksum beside it
 
 Kinds (input.kind) are planes joined by +. grey is the image; from the mask that input.mask names:
@@ -24,7 +24,7 @@ def main() -> None:
     args = cli.recipe_parser(__doc__).parse_args()
     recipe = cli.load_recipe(args)
     data = DataSet.of(recipe)
-    folders = [data.train_shapes, data.test_shapes, *(extra.train_shapes for extra in data.extra)]
+    folders = [data.train_shapes, *(extra.train_shapes for extra in data.extra)]
     caches = [MapCache(folder, recipe.input, recipe.cache_folder) for folder in folders]
     reads, writes = [folder.path for folder in folders], [cache.path for cache in caches]
     announce(f"distance maps ({recipe.input.kind})", reads, writes)

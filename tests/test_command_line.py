@@ -42,6 +42,14 @@ def test_commands_start_where_there_are_no_alarms():
     assert "skeletonize mask.png" in run(sys.executable, "-c", program).stdout
 
 
+def test_a_recipes_path_may_hold_an_equals_sign(tmp_path):
+    path = tmp_path / "cpu_train.epochs=10" / "recipe.yaml"
+    write_text(path, "name: x\ntrain: 1\n")
+    failed = run("bash", "run.sh", str(path), check=False)
+    assert failed.returncode == 1 and f"recipe {path}, as asked" in failed.stdout
+    assert "train is 1" in failed.stderr
+
+
 def test_run_sh_explains_itself():
     assert "usage: bash run.sh" in run("bash", "run.sh", "--help").stdout
 

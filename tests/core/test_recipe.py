@@ -6,6 +6,7 @@ from canet.core.default_recipe import choose
 from canet.core.gpus import Gpu
 from canet.core.recipe import check, check_stored
 from canet.core.recipe_files import available, load
+from canet.search.postprocess_space import named_switches
 
 
 @pytest.mark.parametrize("name", available())
@@ -22,6 +23,14 @@ def test_what_was_stored_is_checked_like_any_recipe():
         check_stored(stored | {"augment": stored["augment"] | {"native_epochs": 3}}, "here")
     with pytest.raises(UserError, match="holds no recipe"):
         check_stored([stored], "here")
+
+
+def test_a_kept_recipe_names_what_the_recipe_named():
+    for overrides in ([], ["postprocess.thin=true"]):
+        loaded = load("cpu", overrides)
+        again = check(yaml.safe_load(loaded.to_yaml()), "kept")
+        assert named_switches(again) == named_switches(loaded) and again == loaded
+    assert "thin" in named_switches(again)
 
 
 def test_paper_is_the_papers():

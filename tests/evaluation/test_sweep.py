@@ -14,6 +14,18 @@ def test_sweep_agrees_with_postprocessing_one_by_one():
         assert f1[:, t] == pytest.approx(f1_of(images, thresholds[t], settings))
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_where_nothing_is_above_the_most_probable_pixel_stands_in(inside):
+    images, settings = noisy_images(), Postprocess(inside_shape=inside)
+    images.levels[0] //= 2  # nothing above one half
+    images.levels[0, 5:7, 5] = 0
+    images.levels[1:] = np.minimum(images.levels[1:], 250)
+    thresholds, f1 = sweep(images, settings)
+    for t in (120, 140, 252, len(thresholds) - 1):
+        assert f1[:, t] == pytest.approx(f1_of(images, thresholds[t], settings))
+    assert 0 < f1[0, 140] < 0.1
+
+
 def test_cross_fitting_uses_the_other_parts_threshold():
     # ten images; the first part (images 0 and 5) wants threshold 1, all others threshold 0
     f1 = np.tile([0.9, 0.1], (10, 1))

@@ -73,6 +73,16 @@ def test_what_was_not_written_here_is_not_replaced(exported, trained, tmp_path):
     export(trained.run_folder, "0", exported)  # its own is
 
 
+def test_a_threshold_for_another_training_is_not_exported(tuned_once, tmp_path):
+    copy_folder(tuned_once, tmp_path)
+    (run,) = (tmp_path / "runs").iterdir()
+    done = run / "fold-0" / "done.json"
+    done.write_text(json.dumps(json.loads(done.read_text()) | {"identity": "trained anew"}))
+    with pytest.raises(UserError, match=r"threshold\.json is of an earlier training"):
+        export(run, "0", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_exported_weights_predict_alone_what_the_run_predicts(exported, trained):
     run = trained.run_folder
     alone, full = load_run(exported, [], CPU), load_run(run, ["0"], CPU)

@@ -1,6 +1,7 @@
 """The page about a run, on probabilities made by hand: nothing is trained."""
 
 import itertools
+import shlex
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,9 +25,10 @@ from canet.data.training_set import TrainingSet
 from canet.evaluation.score_tables import read_table
 from canet.geometry.metrics import quantize
 from canet.report import facts
-from canet.report.content import contents_of
+from canet.report.content import commands_of, contents_of
 from canet.report.facts import gather, recipe_of
 from canet.report.page import write_report
+from canet.report.plots import f1_histogram
 from canet.report.tiles import Window, extremes
 from canet.search.study import open_search
 from canet.search.threshold import search_threshold
@@ -162,6 +164,30 @@ def test_the_page_is_accessible(page):
     pointed_at = {a["href"][1:] for a in page.all("a")}
     pointed_at |= {a["aria-labelledby"] for _, a in page.tags if "aria-labelledby" in a}
     assert pointed_at == ids
+
+
+def test_commands_are_for_where_the_run_lies(made):
+    net = recipe_of(made / "runs" / "net")
+    again, page = commands_of(net)
+    home = str(made / "runs")
+    assert shlex.split(again) == [
+        "bash",
+        "run.sh",
+        f"{home}/net/recipe.yaml",
+        f"machine.runs={home}",
+    ]
+    assert shlex.split(page) == ["python", "src/report.py", "--run", f"{home}/net"]
+    known = load_recipe("cpu")
+    assert commands_of(known) == ["bash run.sh cpu", "python src/report.py --run cpu"]
+    other = known.model_copy(update={"name": "cpu_train.epochs=10"})
+    assert commands_of(other)[0] == "bash run.sh runs/cpu_train.epochs=10/recipe.yaml"
+
+
+@pytest.mark.parametrize("lowest", [0.0, 0.07, 0.55, 0.97, 1.0])
+def test_every_image_is_in_the_histogram(lowest):
+    f1 = np.concatenate([[lowest], np.linspace(0.98, 1, 40)])
+    figure = f1_histogram([SimpleNamespace(f1=x) for x in f1])
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 41
 
 
 def test_names_are_escaped(page):

@@ -322,7 +322,11 @@ class Recipe(Section):
         return self.model_dump(mode="json", exclude={"machine"})
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.stored(), sort_keys=False, allow_unicode=True)
+        """`stored`, of the post-processing what is named, since a search keeps that."""
+        named = self.postprocess.model_dump(mode="json", exclude_unset=True)
+        return yaml.safe_dump(
+            self.stored() | {"postprocess": named}, sort_keys=False, allow_unicode=True
+        )
 
 
 def check(values: dict, origin: str, kind: type[AnySection] = Recipe) -> AnySection:

@@ -8,7 +8,14 @@ from canet.core.console import progress
 from canet.core.recipe import Postprocess
 from canet.evaluation.out_of_fold import OutOfFold, f1_of, skeleton_of
 from canet.geometry.masks import closing
-from canet.geometry.metrics import grid_thresholds, score_image, summarize, sweep_f1
+from canet.geometry.metrics import (
+    LEVELS,
+    f1_score,
+    grid_thresholds,
+    score_image,
+    summarize,
+    sweep_f1,
+)
 
 SWEEP_STEP = 4  # where post-processing forbids histograms, every 4th threshold is tried,
 COARSE_STEP = 4  # of those every 4th first and then the ones around the best
@@ -27,7 +34,13 @@ def sweep(images: OutOfFold, settings: Postprocess) -> tuple[np.ndarray, np.ndar
     levels = images.levels
     if settings.inside_shape:
         levels = np.stack([np.where(closing(m), x, 0) for x, m in zip(levels, images.masks)])
-    return thresholds, sweep_f1(levels, images.skeletons)
+    f1 = sweep_f1(levels, images.skeletons)
+    for i, each in enumerate(levels):  # the most probable pixel stands in for an empty prediction
+        empty = thresholds * LEVELS > each.max()
+        if empty.any():
+            stand_in = skeleton_of(images, i, threshold=thresholds[empty][0], settings=settings)
+            f1[i, empty] = f1_score(stand_in, images.skeletons[i])
+    return thresholds, f1
 
 
 def _sweep_one_by_one(

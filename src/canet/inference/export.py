@@ -11,6 +11,7 @@ import torch
 from canet.core.console import UserError, shown
 from canet.core.files import read_json, replacing, sha256_of, write_json, write_with
 from canet.core.recipe import Recipe
+from canet.core.runs import require_same_experiment
 from canet.inference.saved_model import (
     CONFIG,
     FACTS,
@@ -22,7 +23,7 @@ from canet.inference.saved_model import (
 from canet.inference.trained_run import PUBLISHED
 from canet.network import SkeletonModel
 from canet.postprocess.skeleton import in_words
-from canet.postprocess.threshold import read_threshold
+from canet.postprocess.threshold import tuned_threshold
 
 CARD = """\
 # {title}
@@ -71,14 +72,16 @@ def export(run: Path, fold: str, out: Path) -> None:
         out: folder to write; an earlier export is replaced.
 
     Raises:
-        UserError: the fold is not trained, no threshold was tuned, or `out` has other files.
+        UserError: the fold is not trained, no threshold was tuned, or it was for another training
+            or recipe; `out` has other files.
     """
     is_free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
     if not is_free and not read_json(out / CONFIG, **{PUBLISHED: dict}):
         raise UserError(f"{shown(out)}: not written here; choose another --out")
     if not (run / "threshold.json").is_file():
         raise UserError(f"{shown(run)}: no threshold.json; run src/tune_threshold.py first")
-    tuned = read_threshold(run / "threshold.json")
+    tuned = tuned_threshold(run)
+    require_same_experiment(run, sorted({fold, *tuned["trained"]}))
     f1 = read_json(run / "threshold.json", f1_cross_fitted=float)["f1_cross_fitted"]
     model = load_model(run / f"fold-{fold}" / "model", torch.device("cpu"))
     facts = {k: v for k, v in model.facts.items() if k not in IMAGES}

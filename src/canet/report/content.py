@@ -1,15 +1,16 @@
 """What the page says: tables, pictures and words, made from facts for the template."""
 
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
-from canet.core.console import printable, shown
+from canet.core.console import REPOSITORY, printable, shown
 from canet.core.images import encode_png
-from canet.core.recipe import Recipe
+from canet.core.recipe import Machine, Recipe
 from canet.core.recipe_files import available, load
 from canet.data.data_set import class_of
 from canet.evaluation.pictures import EXTRA, MISSED
@@ -385,6 +386,13 @@ def commands_of(recipe: Recipe) -> list[str]:
     """The commands that make the run and this page again."""
     known = recipe.name in available()
     same = known and load(recipe.name).stored() == recipe.stored()
-    source = recipe.name if same else shown(recipe.run_folder / "recipe.yaml")
-    run = f"python src/report.py --run {shlex.quote(recipe.name)}"
-    return [f"bash run.sh {shlex.quote(source)}", run]
+    folder, runs = (_from_repository(p) for p in (recipe.run_folder, recipe.run_folder.parent))
+    source = recipe.name if same else f"{folder}/recipe.yaml"
+    again, run = ["bash", "run.sh", source], recipe.name
+    if Path(runs) != Machine().runs:
+        again, run = [*again, f"machine.runs={runs}"], folder
+    return [shlex.join(again), shlex.join(["python", "src/report.py", "--run", run])]
+
+
+def _from_repository(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path)

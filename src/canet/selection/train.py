@@ -159,6 +159,7 @@ def train_selection(recipe: Recipe, *, force: bool = False) -> dict:
     kept = read_json(path, identity=str, trials=int, images=int, f1=float, f1_cross_fitted=float)
     outputs = [run / name for name in (*OUTPUTS, DONE_PATH)]
     current = kept and kept["identity"] == fingerprint and all(p.is_file() for p in outputs)
+    current = current and _is_stored(run / forest.RUN_FOLDER, fingerprint)
     if current and not force and has_enough(kept["trials"], recipe.selection.trials):
         return kept
     examples = load_examples(images)
@@ -183,6 +184,14 @@ def train_selection(recipe: Recipe, *, force: bool = False) -> dict:
     write_json(run / DONE_PATH, facts)
     write_json(path, facts)
     return facts
+
+
+def _is_stored(folder: Path, fingerprint: str) -> bool:
+    """Whether the forest of these images, settings and code is there, and whole."""
+    try:
+        return forest.load(folder)[1].get("identity") == fingerprint
+    except UserError:
+        return False
 
 
 def healed(prediction: np.ndarray, label: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from canet.core.console import UserError, announce, shown
+from canet.core.console import announce, shown
 from canet.core.images import read_grey
 from canet.core.provenance import code_digest, commit, versions
 from canet.data.data_set import list_images, warn_of_others
@@ -13,7 +13,7 @@ from canet.geometry.candidates import PLAIN
 from canet.geometry.classical import METHODS
 from canet.geometry.masks import label_mask
 from canet.postprocess.mend import mended
-from canet.submission.write import submit
+from canet.submission.write import submit, zip_beside
 
 
 def draw_folder(
@@ -46,9 +46,7 @@ def draw_folder(
     def skeletons(paths: list[Path]) -> dict[str, np.ndarray]:
         return {p.name: skeleton_of(read_grey(p)) for p in paths}
 
-    if out.name in ("", ".."):
-        raise UserError(f"--out {out}: expected a folder with a name, which its zip gets too")
-    zip_path = out.with_name(out.name.removesuffix(".zip") + ".zip")
+    zip_path = zip_beside(out)
     announce(method, [images], [zip_path])
     facts = {"method": method, "commit": commit(), "versions": versions()}
     facts |= {"code": code_digest("canet.submission.by_method")}

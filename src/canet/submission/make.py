@@ -12,7 +12,7 @@ from canet.selection import forest
 from canet.submission.by_geometry import geometry_predictor
 from canet.submission.predictor import Predictor
 from canet.submission.preview import SHOWN
-from canet.submission.write import submit
+from canet.submission.write import submit, zip_beside
 
 SHIPPED = REPOSITORY / "weights" / "geometry"
 LEAST_SIZE_PX = 32
@@ -104,4 +104,4 @@ def destination(out: str | None, default: Path) -> Path:
     path = Path(out)
     plain = not path.is_absolute() and path.parent == Path(".")
     path = default.parent / path if plain else path
-    return path.with_name(path.name.removesuffix(".zip") + ".zip")
+    return zip_beside(path)

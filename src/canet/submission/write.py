@@ -124,6 +124,17 @@ class Submission:
         return (self.waiting / name).read_bytes()
 
 
+def zip_beside(out: Path) -> Path:
+    """The zip of a folder of skeletons, either of which --out may name.
+
+    Raises:
+        UserError: `out` has no name.
+    """
+    if out.name in ("", ".."):
+        raise UserError(f"--out {out}: expected a folder with a name, which its zip gets too")
+    return out.with_name(out.name.removesuffix(".zip") + ".zip")
+
+
 def chunks(paths: Iterable[Path], sizes: dict[str, tuple[int, int]]) -> Iterator[list[Path]]:
     """Paths in groups of at most `CHUNK_PX` pixels, or one larger shape."""
     group, pixels = [], 0

@@ -1,7 +1,8 @@
 """The trained network that a training begins with (`train.start_from`).
 
 It must not know an image that is held out: every model records which labels it knows, those of the
-networks that it began with included, wherever the files lay.
+networks that it began with included, wherever the files lay. An image is known by its name and its
+label: the challenge has one image under two names, which folds may put on either side.
 """
 
 import hashlib
