@@ -26,7 +26,12 @@ from canet.core.console import shown
 from canet.core.files import write_with
 from canet.core.images import read_grey
 from canet.data.data_set import list_images
-from canet.evaluation.score_tables import load_labels, score_predictions, summary_table
+from canet.evaluation.score_tables import (
+    check_alike,
+    load_labels,
+    score_predictions,
+    summary_table,
+)
 from canet.geometry.classical import METHODS
 from canet.submission.read import read_submission
 
@@ -44,6 +49,7 @@ def main() -> None:
     rows = [(args.submission.stem, scores)]
     if args.shapes:
         shapes = {p.name: read_grey(p) for p in list_images(args.shapes)}
+        check_alike(args.shapes, shapes, labels)
         for name, method in METHODS.items():
             made = {image: method(shape) for image, shape in shapes.items()}
             rows.append((name, score_predictions(made, labels)))

@@ -4,6 +4,7 @@ import pytest
 
 from canet.core.console import UserError
 from canet.evaluation.score_tables import (
+    check_alike,
     load_labels,
     read_table,
     score_predictions,
@@ -22,6 +23,19 @@ def test_scoring_refuses_what_the_challenge_scores_zero():
     small = {n: s[:8] for n, s in skeletons.items()}
     with pytest.raises(UserError, match="would score 0"):
         score_predictions(small, skeletons)
+
+
+def test_shapes_that_are_not_the_labels_are_named(tmp_path):
+    labels = {f"cat-{i}.png": np.eye(16, dtype=bool) for i in range(3)}
+    check_alike(tmp_path, dict(labels), labels)
+    for changed, words in (
+        ({"cat-1.png": np.eye(12)}, r"cat-1\.png is \(12, 12\) here, \(16, 16\) among"),
+        ({"dog-1.png": np.eye(16)}, r"dog-1\.png is \(16, 16\) here, missing among the labels"),
+    ):
+        with pytest.raises(UserError, match=words):
+            check_alike(tmp_path, labels | changed, labels)
+    with pytest.raises(UserError, match=r"cat-0\.png is missing here"):
+        check_alike(tmp_path, {}, labels)
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):

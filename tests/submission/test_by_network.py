@@ -54,9 +54,10 @@ def test_a_threshold_is_a_number_between_0_and_1(run, threshold):
         with_threshold(run, threshold)
 
 
-def test_lengths_of_spurs_are_not_negative(run):
-    with pytest.raises(UserError, match=r"--spur-radii -0\.5: expected 0 or more"):
-        with_switches(run, options("--spur-radii", "-0.5"))
+@pytest.mark.parametrize("length", ["-0.5", "nan", "inf"])
+def test_lengths_of_spurs_are_numbers_from_0_up(run, length):
+    with pytest.raises(UserError, match=f"--spur-radii {length}: expected 0 or more"):
+        with_switches(run, options(f"--spur-radii={length}"))
 
 
 def test_shapes_of_each_size_are_predicted_together_and_come_back_at_it(run):

@@ -3,11 +3,13 @@
 from argparse import ArgumentParser
 
 import pytest
+import torch
 
 from canet.core.console import UserError
 from canet.core.files import read_json, write_json
 from canet.core.recipe_files import load
 from canet.core.runs import fold_folder
+from canet.inference.trained_run import load_run
 from canet.submission import make
 from canet.submission.make import add_options, destination, folder_to_use, make_submission
 
@@ -75,6 +77,7 @@ def test_the_networks_of_a_run_are_averaged_as_asked(trained):
     other = fold_folder(trained, 1)
     fold_folder(trained, 0).rename(other)
     make_submission(options("--folds", "1"), trained)
+    assert len(load_run(trained.run_folder, ["1", "1"], torch.device("cpu")).models) == 1
     with pytest.raises(UserError, match="fold 0 is not trained; trained are 1"):
         make_submission(options("--folds", "0", "1"), trained)
 

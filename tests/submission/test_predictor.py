@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from canet.core import console
 from canet.core.images import write_png
 from canet.core.recipe_files import load
 from canet.geometry.candidates import plain_skeleton
@@ -45,7 +46,7 @@ def test_larger_shapes_are_skeletonized_small_and_drawn_at_their_own_size(
     assert seen == sizes  # 0: every shape at its own
 
 
-def test_black_on_white_is_warned_of_and_drawn(predictor, tmp_path, capsys):
+def test_black_on_white_is_warned_of_and_drawn(predictor, tmp_path, capsys, monkeypatch):
     shape = np.full((40, 40), 255, np.uint8)
     shape[10:30, 10:30] = 0
     write_png(tmp_path / "negative.png", shape)
@@ -55,3 +56,6 @@ def test_black_on_white_is_warned_of_and_drawn(predictor, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "warning: negative.png looks black on white" in said and "right.png" not in said
     assert (found["negative.png"] <= any_mask(shape)).all()
+    monkeypatch.setattr(console, "IS_FIRST", False)  # whose stdout leads nowhere
+    predictor.predict_files(paths, 0)
+    assert "negative.png looks black on white" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Writing a submission: in pieces, checked before it appears, nobody's files replaced."""
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -117,6 +118,36 @@ def test_shapes_are_not_replaced_by_their_skeletons(tmp_path):
     with pytest.raises(UserError, match="s: holds the shapes; choose another --out"):
         submit([path], lambda some: {}, tmp_path / "s.zip", facts={})
     assert read_grey(path).all()
+
+
+def test_skeletons_do_not_lie_among_their_shapes(tmp_path):
+    path = tmp_path / "shapes" / "x.png"
+    write_png(path, np.full((8, 8), 255, np.uint8))
+    with pytest.raises(UserError, match=r"s\.zip: would lie among the shapes; choose another"):
+        submit([path], lambda some: {}, path.with_name("s.zip"), facts={})
+    assert [p.name for p in path.parent.iterdir()] == ["x.png"]
+
+
+def test_what_was_put_into_a_folder_of_skeletons_is_not_lost(skeletons, sizes, tmp_path):
+    folder = write_submission(skeletons, sizes, tmp_path / "s.zip", {})
+    (folder / ".DS_Store").write_text("left by a file browser")
+    write_submission(skeletons, sizes, tmp_path / "s.zip", {})
+    for name in ("shapes/x.png", "notes.txt"):
+        other = folder / name
+        write_png(other, np.full((8, 8), 255, np.uint8))
+        mine = other.relative_to(folder).parts[0]
+        with pytest.raises(UserError, match=f"s: holds files not written here, such as {mine}"):
+            write_submission(skeletons, sizes, tmp_path / "s.zip", {})
+        assert other.is_file() and (folder / "cat-0.png").is_file()
+        shutil.rmtree(folder / "shapes", ignore_errors=True)
+
+
+def test_what_waits_of_another_submission_stays(skeletons, sizes, tmp_path):
+    for name, stays in (("s.more", True), ("s", False)):
+        waiting = Submission(tmp_path / f"{name}.zip", "0123456789abcdef")
+        waiting.add("cat-0.png", skeletons["cat-0.png"])
+        write_submission(skeletons, sizes, tmp_path / "s.zip", {})
+        assert waiting.waiting.is_dir() == stays
 
 
 def test_one_large_shape_is_a_chunk_of_its_own():

@@ -50,6 +50,11 @@ def announce(stage: str, reads: Iterable[Path], writes: Iterable[Path]) -> None:
     print(f"   writes {', '.join(shown(p) for p in writes) or 'nothing'}", flush=True)
 
 
+def warn(words: str) -> None:
+    """Print a warning; all processes' are seen, though the first one speaks for the others."""
+    print(f"   warning: {words}", file=sys.stdout if IS_FIRST else sys.stderr, flush=True)
+
+
 def progress(iterable: Iterable | None = None, **options) -> tqdm:
     """A progress bar with remaining time; sparse where the output is no terminal."""
     interval = 0.3 if sys.stderr.isatty() else 10

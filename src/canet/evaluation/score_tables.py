@@ -17,6 +17,21 @@ def load_labels(folder: Path) -> dict[str, np.ndarray]:
     return {p.name: read_skeleton(p) for p in list_images(folder)}
 
 
+def check_alike(folder: Path, shapes: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> None:
+    """Refuse shapes, (H, W) by file name, that are not those of the labels.
+
+    Raises:
+        UserError: naming `folder` and one of them.
+    """
+    for name in sorted({*shapes, *labels}):
+        sizes = [of[name].shape[::-1] if name in of else "missing" for of in (shapes, labels)]
+        if sizes[0] != sizes[1]:
+            raise UserError(
+                f"{shown(folder)}: {printable(name)} is {sizes[0]} here, {sizes[1]} among the "
+                f"labels; expected the labels' own shapes"
+            )
+
+
 def score_predictions(
     predictions: dict[str, np.ndarray], labels: dict[str, np.ndarray]
 ) -> dict[str, Score]:

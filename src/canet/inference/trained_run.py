@@ -43,7 +43,7 @@ def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRu
     if (folder / WEIGHTS).is_file():
         return _load_published(folder, wanted, device)
     there = finished_folds(folder)
-    chosen = wanted or (["all"] if "all" in there else list(there))
+    chosen = list(dict.fromkeys(wanted)) or (["all"] if "all" in there else list(there))
     missing = [k for k in chosen if k not in there]
     if missing or not chosen:
         raise UserError(

@@ -1,5 +1,6 @@
 """Skeletons by trained networks, with the threshold and the switches tuned for them."""
 
+import math
 from argparse import Namespace
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from canet.core.console import UserError
+from canet.core.console import UserError, warn
 from canet.core.files import sha256_of
 from canet.core.input_planes import channels_at
 from canet.core.provenance import code_digest, commit, versions
@@ -95,8 +96,8 @@ class Networks:
     ) -> np.ndarray:
         settings = self.run.postprocess
         if settings.components == "one" and (count := count_pieces(shape)) > 1:
-            print(
-                f"   warning: {name} has {count} pieces, one of them is drawn; "
+            warn(
+                f"{name} has {count} pieces, one of them is drawn; "
                 f"--components per_shape draws each"
             )
         candidates = self._candidates(shape, map_) if settings.join == "candidates" else None
@@ -198,10 +199,10 @@ def with_switches(run: TrainedRun, args: Namespace) -> TrainedRun:
     given = {k: v for k in SWITCHES if (v := getattr(args, k)) is not None}
     if not given:
         return run
-    negative = [k for k in ("spur_px", "spur_radii") if given.get(k, 0) < 0]
-    if negative:
-        option = "--" + negative[0].replace("_", "-")
-        raise UserError(f"{option} {given[negative[0]]}: expected 0 or more")
+    wrong = [k for k in ("spur_px", "spur_radii") if not 0 <= given.get(k, 0) < math.inf]
+    if wrong:
+        option = "--" + wrong[0].replace("_", "-")
+        raise UserError(f"{option} {given[wrong[0]]}: expected 0 or more")
     origin = f"{run.threshold_origin}; {', '.join(given)} set by hand"
     postprocess = run.postprocess.model_copy(update=given)
     return replace(run, postprocess=postprocess, threshold_origin=origin)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from canet.core.console import warn
 from canet.core.images import read_grey
 from canet.core.recipe import Recipe
 from canet.data.checks import looks_inverted
@@ -47,7 +48,7 @@ class Predictor:
         shapes = {path.name: read_grey(path) for path in paths}
         for name, shape in shapes.items():
             if looks_inverted(any_mask(shape)):
-                print(f"   warning: {name} looks black on white; expected white on black")
+                warn(f"{name} looks black on white; expected white on black")
         small = {name: shrink(shape, longest_px) for name, shape in shapes.items()}
         skeletons = self.predict(small)
         return {k: self._finished(skeletons[k], small[k], shapes[k]) for k in shapes}

@@ -25,7 +25,10 @@ def read_submission(path: Path) -> dict[str, np.ndarray]:
         images[name] = image
         pixels += image.size
         if pixels > MOST_PIXELS_READ:
-            raise UserError(f"{shown(path)}: its images are too large to be skeletons; mend it")
+            raise UserError(
+                f"{shown(path)}: has more than {MOST_PIXELS_READ:,} pixels in all; "
+                f"score parts of it"
+            )
     if not images:
         raise UserError(f"{shown(path)}: holds no PNG")
     return images

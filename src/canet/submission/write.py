@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from canet.core.console import UserError, progress, shown
+from canet.core.console import UserError, printable, progress, shown
 from canet.core.files import (
     digest_of,
     locked,
@@ -56,13 +56,20 @@ class Submission:
         self._refuse_others()
 
     def _refuse_others(self) -> None:
-        """Of what is there, only what a manifest tells to be a submission may be replaced."""
-        if read_json(self.manifest, images=dict):
-            return
-        if self.folder.exists() and not (self.folder.is_dir() and not any(self.folder.iterdir())):
-            what = "holds files" if self.folder.is_dir() else "is a file"
-            raise UserError(f"{shown(self.folder)}: {what} not written here; choose another --out")
-        for path in (self.zip_path, self.manifest, self.overview):
+        """Of what is there, only PNGs and what a manifest tells to be ours may be replaced."""
+        is_ours = read_json(self.manifest, images=dict) is not None
+        if self.folder.is_dir():
+            foreign = [p for p in self.folder.iterdir() if not (is_ours and _is_replaced(p))]
+            if foreign:
+                raise UserError(
+                    f"{shown(self.folder)}: holds files not written here, such as "
+                    f"{printable(min(foreign).name)}; choose another --out"
+                )
+        elif self.folder.exists():
+            raise UserError(
+                f"{shown(self.folder)}: is a file not written here; choose another --out"
+            )
+        for path in () if is_ours else (self.zip_path, self.manifest, self.overview):
             if path.exists():
                 raise UserError(f"{shown(path)}: not written here; choose another --out")
 
@@ -115,13 +122,19 @@ class Submission:
             write_overview(shapes, lambda name: read_grey(self.waiting / name), self.overview)
         self.stamp(names).write({self.folder / n: self.waiting / n for n in names})
         replace_folder(self.waiting, self.folder)
-        for other in self.zip_path.parent.glob(f".{escape(self.zip_path.stem)}.*.partial"):
+        identity = "[0-9a-f]" * 12  # no * for it: NAME.more is another submission
+        for other in self.zip_path.parent.glob(f".{escape(self.zip_path.stem)}.{identity}.partial"):
             remove(other)
 
     def _content(self, name: str) -> bytes:
         if self.lacks(name):
             raise UserError(f"{shown(self.zip_path)}: not written; {name} is missing")
         return (self.waiting / name).read_bytes()
+
+
+def _is_replaced(path: Path) -> bool:
+    """Whether this may lie in a folder of skeletons: a PNG, or what a file browser leaves."""
+    return path.is_file() and (path.suffix.lower() == ".png" or path.name.startswith("."))
 
 
 def zip_beside(out: Path) -> Path:
@@ -178,10 +191,10 @@ def submit(
     """
     sizes, digest = world.share(check_shapes(paths) if world.is_first else None)
     images = {"folder": paths[0].parent.name, "count": len(paths), "sha256": digest}
-    if zip_path.with_suffix("").resolve() == paths[0].parent.resolve():
-        raise UserError(
-            f"{shown(zip_path.with_suffix(''))}: holds the shapes; choose another --out"
-        )
+    shapes = paths[0].parent.resolve()
+    for place, what in ((zip_path.with_suffix(""), "holds"), (zip_path, "would lie among")):
+        if shapes == (place if what == "holds" else place.parent).resolve():
+            raise UserError(f"{shown(place)}: {what} the shapes; choose another --out")
     facts = world.share(facts | {"images": images})  # devices of processes may differ
     identity = digest_of({k: v for k, v in facts.items() if k != "commit"})
     submission = Submission(zip_path, identity)
