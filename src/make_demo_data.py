@@ -30,15 +30,16 @@ def write_examples(shapes: Path, skeletons: Path, indices: range, *, seed: int) 
         write_with(skeletons / name, lambda t, s=skeleton: t.write_bytes(encode_skeleton(s)))
 
 
-def clear(folder: Path, kept: list[Path], root_stamp: Path) -> None:
+def clear(folders: list[Path], stamp: Stamp) -> None:
     """Remove earlier generated images, never anybody's own."""
-    strangers = set(folder.glob("*.png")) - set(kept)
-    if strangers and not root_stamp.exists():
-        raise UserError(
-            f"{shown(folder)}: holds images that were not generated here; "
-            f"set data.root to another folder"
-        )
-    for path in strangers:
+    earlier = [path for folder in folders for path in sorted(folder.glob("*.png"))]
+    for path in earlier:
+        if not stamp.recorded(path):
+            raise UserError(
+                f"{shown(path)}: was not generated here; move it, or set data.root to another "
+                f"folder"
+            )
+    for path in set(earlier) - set(stamp.outputs):
         remove(path)
 
 
@@ -49,14 +50,12 @@ def generate(data: DataSet, wanted: Demo, *, force: bool) -> None:
     parts = (range(wanted.train), range(wanted.train, wanted.train + wanted.test))
     names = [[demo.name_of(wanted.seed, i) for i in part] for part in parts]
     outputs = [f / n for k, f in enumerate(folders) for n in names[k // 2]]
-    root_stamp = data.root / "generated.json"
     settings = {"demo": wanted.model_dump(mode="json"), "code": code_digest("canet.data.demo")}
-    stamp = Stamp(root_stamp, settings, outputs)
+    stamp = Stamp(data.root / "generated.json", settings, outputs)
     if skip(stamp, force):
         return
-    for folder in {p.parent for p in outputs}:
-        clear(folder, outputs, root_stamp)
-    Stamp(root_stamp, {"unfinished": True}, []).write()
+    clear(folders, stamp)
+    stamp.begin()
     for k, part in enumerate(parts):
         write_examples(folders[2 * k], folders[2 * k + 1], part, seed=wanted.seed)
     stamp.write()

@@ -1,7 +1,7 @@
 """Compute the network's input for every labelled shape, once, and keep it in the cache.
 
 reads   the labelled shapes of the data set and of data.extra
-writes  cache/maps/DATASET/FOLDER/KIND.npy with a checksum beside it
+writes  cache/maps/DATASET_…/FOLDER/KIND.npy with a checksum beside it
 
 Kinds (input.kind) are planes joined by +. grey is the image; from the mask that input.mask names:
 shape, distance, repaired_distance (holes up to input.max_hole_px filled first), soft_distance and

@@ -1,7 +1,7 @@
 """Assign every labelled image to a fold, once; later runs only read the CSV.
 
 reads   the shapes of the data set
-writes  input/folds/DATASET_SCHEME_….csv with image, class, group, fold
+writes  input/folds/DATASET_…_SCHEME_….csv with image, class, group, fold
 
 Two schemes, by the recipe's folds.scheme: stratified by class (the paper's 80/20), or grouped,
 which keeps near duplicates under flips and quarter turns together.

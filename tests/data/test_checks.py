@@ -107,6 +107,15 @@ def test_each_problem_is_found(data, message):
     assert "\n" not in problems[0]
 
 
+def test_a_line_of_two_pixels_along_the_border_is_no_thick_one(data):
+    shape, label = first(data.train_shapes), first(data.train_skeletons)
+    write_png(shape, np.full((SIZE_PX, SIZE_PX), 255, np.uint8) * np.tri(SIZE_PX, dtype=np.uint8).T)
+    line = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
+    line[:2, 4:60] = 255
+    write_png(label, line)
+    assert find_problems(data) == []
+
+
 def test_all_problems_are_listed_at_once(data):
     BREAKS["has no skeleton"](data)
     shapes = list_images(data.train_shapes.path)

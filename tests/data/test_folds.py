@@ -100,8 +100,25 @@ def test_other_images_or_twins_are_other_folds(tiny, overrides, tmp_path):
     shutil.copytree(tiny.data_root, copy)
     moved = load("demo", [*overrides, f"data.root={copy}"])
     assert path_of(moved) == path
-    list_images(copy / "img_train_shape")[0].unlink()
+    first, second = list_images(copy / "img_train_shape")[:2]
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())  # another image under the same name
     assert path_of(moved) != path
+    first.write_bytes(content)
+    assert path_of(moved) == path
+    first.unlink()
+    assert path_of(moved) != path
+
+
+@pytest.mark.parametrize("size", [(1, 40), (3, 40), (40, 3), (7, 30), (8, 31)])
+def test_an_image_is_its_mirror_images_twin(size):
+    shape = np.zeros((48, 48), np.uint8)
+    shape[3 : 3 + size[0], 2 : 2 + size[1]] = 255
+    shape[3, 2] = shape[4, 6] = 0  # not its own mirror image
+    shape[3 + size[0] - 1, 9:12] = 0
+    views = [np.rot90(shape[:, ::flip], turns) for flip in (1, -1) for turns in range(4)]
+    alike = folds.similarities(np.stack([folds.thumbnail(view) for view in views]))
+    assert alike.min() > 0.999
 
 
 def test_damaged_csv_is_one_line(tiny, tiny_folds):
@@ -115,3 +132,6 @@ def test_damaged_csv_is_one_line(tiny, tiny_folds):
 def test_too_few_images(tmp_path):
     with pytest.raises(UserError, match="2 images for 3 folds"):
         folds.assign_folds(write_shapes(tmp_path, {"cat": 2}), Folds(count=3))
+    few = write_shapes(tmp_path / "twins", {"cat": 6})
+    with pytest.raises(UserError, match="3 groups of near duplicates for 5 folds; lower"):
+        folds.assign_folds(few, Folds(scheme="grouped", count=5))

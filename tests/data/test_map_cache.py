@@ -1,6 +1,11 @@
+import os
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from canet.core import files
 from canet.core.console import UserError
 from canet.core.images import read_grey, write_png
 from canet.core.input_planes import PLANES, channels_of
@@ -69,6 +74,31 @@ def test_the_digest_is_that_of_the_maps(shapes):
     other = cache_of(shapes, kind="shape")
     other.load()
     assert other.digest != first.digest
+
+
+def test_folders_of_one_name_do_not_share_a_cache(shapes, tmp_path):
+    other = tmp_path / "elsewhere" / "set" / "shapes"
+    shutil.copytree(shapes, other)
+    write_png(other / "box-0.png", np.full((32, 32), 255, np.uint8))
+    mine, theirs = (MapCache(ImageFolder(f), Input(), tmp_path / "cache") for f in (shapes, other))
+    before, after = np.array(mine.load()), theirs.load()
+    assert mine.path != theirs.path and (before[0] != after[0]).any()
+    assert MapCache(ImageFolder(shapes), Input(), tmp_path / "cache").stamp.is_current()
+
+
+def test_what_another_process_writes_meanwhile_is_not_taken_for_it(shapes, monkeypatch):
+    """Its file comes between this one's and the stamp."""
+    cache = cache_of(shapes)
+
+    def written_over(temporary, path, move=os.replace):
+        move(temporary, path)
+        if Path(path) == cache.path:
+            np.save(path, np.zeros((3, 1, 32, 32), np.float32))
+
+    monkeypatch.setattr(files.os, "replace", written_over)
+    cache.load()
+    monkeypatch.undo()
+    assert cache_of(shapes).load().any()
 
 
 def test_hole_sizes_do_not_share_a_cache(shapes):

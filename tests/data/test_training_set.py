@@ -70,6 +70,7 @@ def test_the_fingerprint_tells_all_that_is_read(tiny, tiny_folds, tmp_path, chan
         folder = images.data.train_skeletons if change == "label" else images.data.train_shapes
         path = folder.path / folder.names[0]
         write_png(path, np.roll(read_grey(path), 1, 0))
+        write_folds(TrainingSet(copy).folds_path, tiny_folds)
     elif change == "input":
         copy = copy.model_copy(update={"input": copy.input.model_copy(update={"kind": "shape"})})
     elif change == "name":

@@ -146,6 +146,8 @@ def test_salient_medial_axis_is_connected_and_near_the_compact_skeleton():
     drawn = compact.draw(shape.shape)
     assert (drawn & near).sum() > 0.8 * drawn.sum()
     assert len(salient_medial_axis(np.zeros((8, 8), bool))) == 0
+    coarse, fine = (salient_medial_axis(shape, spacing_px=s) for s in (3.0, 0.4))
+    assert 0 < len(coarse) < len(fine)
     corners = trace_outline(shape).points
     away = np.hypot(*(medial.xy[:, None] - corners).transpose(2, 0, 1)).min(1)
     assert (medial.radius <= away + 1e-6).all() and (medial.radius >= away - 0.5).all()

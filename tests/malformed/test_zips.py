@@ -101,5 +101,5 @@ def test_a_million_large_images_are_not_all_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "MOST_PIXELS_READ", 3 * 40 * 56 - 1)
     for name in "abc":
         write(tmp_path / f"{name}.png", RIGHT)
-    with pytest.raises(UserError, match="too large to be skeletons"):
+    with pytest.raises(UserError, match="pixels in all; score parts of it"):
         read_submission(tmp_path)

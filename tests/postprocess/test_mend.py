@@ -123,6 +123,22 @@ def test_two_bars_at_a_distance_of_two():
     assert skeleton.summary["skeletons"] == 2 and not (skeleton.pixels & (shape == 0)).any()
 
 
+def test_a_line_in_a_gap_that_closing_fills_is_not_lost():
+    shape = ground(90)
+    shape[10:17, 5:65] = shape[17:24, 65:72] = 255
+    shape[13, 5:65] = 0  # along the axis
+    drawn = plain_skeleton(shape)
+    skeleton = mended(drawn, shape)
+    assert skeleton[:17].sum() > 45 and skeleton[17:].any()
+    assert pieces_and_holes(skeleton) == (1, 0)
+    dots = ground(60)
+    for k in (10, 19):
+        dots[k : k + 9, k : k + 9] = 255
+        dots[k + 4, k + 4] = 0
+    skeleton = mended(plain_skeleton(dots), dots)
+    assert skeleton[:19, :19].any() and skeleton[19:, 19:].any()
+
+
 def test_what_lacks_nothing_stays_as_it_is():
     shape = ground(64)
     cv2.ellipse(shape, (32, 32), (25, 10), 20, 0, 360, 255, -1)

@@ -104,5 +104,9 @@ def test_training_writes_scores_and_is_skipped_when_current(small, capsys):
     again = train_selection(small)
     assert "skipped" not in capsys.readouterr().out and again["f1"] == first["f1"]
     assert stored.read_bytes() == content  # the same trees
+    fixed = small.selection.model_copy(update={"trials": 0})
+    plain = train_selection(small.model_copy(update={"selection": fixed}))
+    assert plain["trials"] == 0 and "study" not in plain  # not what a study has chosen
+    assert train_selection(small)["trials"] == 3
     stored.write_bytes(content[:-1])  # what is damaged is not current
     assert train_selection(small)["f1"] == first["f1"] and stored.read_bytes() == content

@@ -53,6 +53,12 @@ class Stamp:
         kept = read_json(self.path, outputs=dict)
         return str(kept["outputs"].get(_key(output), "")) if kept else ""
 
+    def begin(self) -> None:
+        """Record that the outputs are being written: they are not current, but known."""
+        write_json(
+            self.path, {"digest": "", "outputs": {_key(p): "unfinished" for p in self.outputs}}
+        )
+
     def write(self, now_at: Mapping[Path, Path] = MappingProxyType({})) -> None:
         """Record the outputs; `now_at` tells where those are that move to their place after."""
         outputs = {_key(p): sha256_of(now_at.get(p, p)) for p in self.outputs}

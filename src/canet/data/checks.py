@@ -104,7 +104,8 @@ def _label_problems(path: Path, label: np.ndarray, mask: np.ndarray | None) -> l
         return [f"{shown(path)}: is empty; expected a white skeleton on black"]
     if skeleton.mean() > 0.5:
         return [f"{shown(path)}: is black on white; invert it to white on black"]
-    block = cv2.morphologyEx(label, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    wide = np.pad(label, 1)  # OpenCV takes what lies beyond for white
+    block = cv2.morphologyEx(wide, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
     if block.sum() > MOST_THICK * skeleton.sum():
         return [f"{shown(path)}: its lines are 3 and more pixels wide; expected one, thin it"]
     if mask is None:

@@ -175,7 +175,8 @@ class DataSet:
 
     def skeletons(self, names: Sequence[str] | None = None) -> np.ndarray:
         """Labels of training images, by default all of them: (N, H, W) bool."""
-        return self.train_skeletons.read_all(names or self.train_shapes.names) > 0
+        names = self.train_shapes.names if names is None else names
+        return self.train_skeletons.read_all(names) > 0
 
     def pairs(self) -> list[tuple[ImageFolder, ImageFolder | None]]:
         """Folders of shapes with those of their skeletons, None where these are not known."""

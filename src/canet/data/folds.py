@@ -30,7 +30,7 @@ def folds_path(data: DataSet, settings: Folds) -> Path:
         data: the data set.
         settings: the recipe's `folds` section.
     """
-    key = digest_of([data.train_shapes.names, settings.twin_similarity])[:6]
+    key = digest_of([data.train_shapes.digest, settings.twin_similarity])[:6]
     scheme = f"{settings.scheme}_{settings.count}folds_seed{settings.seed}"
     return REPOSITORY / data.data.folds / f"{data.root.name}_{key}_{scheme}.csv"
 
@@ -41,6 +41,7 @@ def thumbnail(shape: np.ndarray) -> np.ndarray:
     if not rows.size:
         return np.zeros((THUMBNAIL_PX, THUMBNAIL_PX), np.float32)
     crop = shape[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    crop = crop.repeat(2, 0).repeat(2, 1)  # so that the middle is exact, as in its mirror image
     h, w = crop.shape
     side = max(h, w)
     top, left = (side - h) // 2, (side - w) // 2
@@ -91,7 +92,7 @@ def assign_folds(shapes: ImageFolder, settings: Folds) -> pd.DataFrame:
     """A table with `image`, `class`, `group`, `fold`, one row an image.
 
     Raises:
-        UserError: fewer images than folds.
+        UserError: fewer images than folds, or fewer groups of near duplicates to keep together.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # takes a second
 
@@ -103,6 +104,11 @@ def assign_folds(shapes: ImageFolder, settings: Folds) -> pd.DataFrame:
     classes = [class_of(name) for name in names]
     groups = group_twins([shapes.read(name) for name in names], settings.twin_similarity)
     grouped = settings.scheme == "grouped"
+    if grouped and (count := len(set(groups))) < settings.count:
+        raise UserError(
+            f"{count} groups of near duplicates for {settings.count} folds; lower folds.count, or "
+            f"raise folds.twin_similarity"
+        )
     splitter = (StratifiedGroupKFold if grouped else StratifiedKFold)(
         settings.count, shuffle=True, random_state=settings.seed
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from canet.core.console import shown
-from canet.core.files import replacing
+from canet.core.files import digest_of, replacing
 from canet.core.provenance import Stamp, code_digest
 from canet.core.recipe import Input
 from canet.data.data_set import ImageFolder
@@ -31,7 +31,8 @@ class MapCache:
         repaired = "repaired_distance"  # holes of another size or another mask are another file
         kind = settings.kind.replace(repaired, f"{repaired}_{settings.max_hole_px}px")
         mask = "" if settings.mask == "any" else f"_{settings.mask}_mask"
-        folder = cache / "maps" / shapes.path.parent.name / shapes.path.name
+        root = shapes.path.parent.resolve()  # others may have its name
+        folder = cache / "maps" / f"{root.name}_{digest_of(str(root))[:6]}" / shapes.path.name
         self.path = folder / f"{kind}{mask}.npy"
 
     @cached_property
@@ -59,9 +60,10 @@ class MapCache:
             if self.path.exists() and not force:
                 print(f"   {shown(self.path)} is outdated or damaged: rebuilt", flush=True)
             maps = input_maps(self.shapes.read_all(), self.settings, label="maps")
-            with replacing(self.path) as temporary, open(temporary, "wb") as file:
-                np.save(file, maps)
-            self.stamp.write()
+            with replacing(self.path) as temporary:
+                with open(temporary, "wb") as file:
+                    np.save(file, maps)
+                self.stamp.write({self.path: temporary})
         self._maps = np.load(self.path, mmap_mode="r")
         return self._maps
 

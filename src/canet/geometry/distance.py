@@ -69,7 +69,8 @@ def edge_map(mask: np.ndarray) -> np.ndarray:
     """The shape's outline by Canny, (H, W) bool → (H, W) float32 of 0 and 1.
 
     Canny's non-maximum suppression prefers a side on a two-pixel-wide edge, so the union over
-    the eight flips and turns is taken: it turns with the shape.
+    the eight flips and turns is taken: it turns with the shape. Along the image's border, which it
+    does not look beyond, a shape has no edge.
     """
     edges = np.zeros(mask.shape, bool)
     image = mask.astype(np.uint8) * 255

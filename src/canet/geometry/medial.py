@@ -1,5 +1,7 @@
 """The salience-pruned medial axis: the Voronoi diagram of a finely sampled outline."""
 
+import math
+
 import numpy as np
 from scipy.spatial import Voronoi
 
@@ -19,7 +21,8 @@ def salient_medial_axis(
         mask: (H, W) bool, True inside.
         salience_px: keep a ridge where arc minus chord of its two points is at least this, or
             where they lie on different borders (a ring).
-        spacing_px: of the samples along the outline.
+        spacing_px: of the samples along the outline; 1 px is divided into whole parts at most so
+            long.
 
     Returns:
         the graph, of all of the shape's pieces; arc and chord are those of the longest of a node's
@@ -30,7 +33,7 @@ def salient_medial_axis(
     outline = trace_outline(mask)
     if not len(outline):
         return SkeletonGraph.empty()
-    steps = round(1 / spacing_px)
+    steps = math.ceil(1 / spacing_px)
     towards = outline.points[outline.following] - outline.points
     share = np.arange(steps)[None, :, None] / steps
     samples = (outline.points[:, None] + share * towards[:, None]).reshape(-1, 2)

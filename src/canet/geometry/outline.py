@@ -140,11 +140,22 @@ def trace_outline(mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> Outline
     """
     if mask.ndim != 2 or mask.dtype != bool:
         raise ValueError(f"mask is {mask.ndim}-D {mask.dtype}; expected 2-D bool")
+    start, _, chain, place = _trace(mask)
+    return _stored(start + np.array(corner), chain, place)
+
+
+def _trace(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Start and end (x, y) of all sides along their chains, which chain, and their place on it."""
     start, end, leaving = _cracks(np.ascontiguousarray(mask))
-    count = len(start)
     after = _successors(start, end, leaving)
-    row_by_row = np.lexsort((np.arange(count), start[:, 0], start[:, 1]))
+    row_by_row = np.lexsort((np.arange(len(start)), start[:, 0], start[:, 1]))
     sides, chain, place = _chains(after, row_by_row)
+    return start[sides], end[sides], chain, place
+
+
+def _stored(points: np.ndarray, chain: np.ndarray, place: np.ndarray) -> Outline:
+    """Points along their chains in the order of the hash table."""
+    count = len(points)
     length = np.bincount(chain) if count else np.empty(0, np.int64)
     following = np.arange(count) + 1
     following[place == length[chain] - 1] -= length
@@ -152,7 +163,7 @@ def trace_outline(mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> Outline
     where = np.empty_like(order)
     where[order] = np.arange(count)
     return Outline(
-        start[sides[order]].astype(np.float64) + corner,
+        points[order].astype(np.float64),
         where[following[order]],
         chain[order],
         place[order],
@@ -163,6 +174,8 @@ def trace_outline(mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> Outline
 def piece_outlines(mask: np.ndarray) -> Iterator[Outline]:
     """The outline of each 4-connected piece by itself, row by row of their first pixels.
 
+    All are traced at once: boxes of long pieces may overlap, and each would be looked through.
+
     Args:
         mask: (H, W) bool, True inside.
 
@@ -171,7 +184,14 @@ def piece_outlines(mask: np.ndarray) -> Iterator[Outline]:
     """
     if mask.ndim != 2 or mask.dtype != bool:
         raise ValueError(f"mask is {mask.ndim}-D {mask.dtype}; expected 2-D bool")
-    _, piece, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    for k, (left, top, width, height, _) in enumerate(stats[1:].tolist(), start=1):
-        box = piece[top : top + height, left : left + width]
-        yield trace_outline(box == k, corner=(left, top))
+    _, piece = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    start, end, _, place = _trace(mask)
+    # the pixel to the right of each side
+    (x, y), (right, down) = start.T, (end - start).T
+    owner = piece[y - ((right < 0) | (down < 0)), x - ((right < 0) | (down > 0))]
+    in_order = np.argsort(owner, kind="stable")
+    begins = np.flatnonzero(np.diff(owner[in_order], prepend=0))
+    for own in np.split(in_order, begins[1:]) if len(begins) else ():
+        first = np.flatnonzero(place[own] == 0)
+        number = np.repeat(np.arange(len(first)), np.diff([*first, len(own)]))
+        yield _stored(start[own], number, place[own])

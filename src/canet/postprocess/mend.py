@@ -14,6 +14,7 @@ from canet.geometry.thinning import thin_to
 from canet.postprocess.rescale import topology
 
 TOLERANCE_PX = 2.0  # of skeletons in parts that have none
+BESIDE_PX = 2.0  # of a line: pixels there mean the same line
 FAULT_PX = 25  # holes of the challenge that are filled have at most this many pixels
 
 
@@ -27,7 +28,8 @@ def mended(skeleton: np.ndarray, shape: np.ndarray, *, is_enlarged: bool = False
 
     Returns:
         (H, W) bool: the skeleton as it is where it lacks none of that; else with the topology of
-        the closed shape, and thin. What closing adds is used only where nothing else connects.
+        the closed shape, and thin. What closing adds is used only where nothing else connects, or
+        where the line runs through it and not beside it.
     """
     region = closed_mask(shape)
     missed = _missed_parts(skeleton, region)
@@ -35,8 +37,14 @@ def mended(skeleton: np.ndarray, shape: np.ndarray, *, is_enlarged: bool = False
         return skeleton
     inside = any_mask(shape)
     lacking = compact_skeleton(missed, TOLERANCE_PX).draw(shape.shape)
-    kept = (skeleton | (lacking & missed)) & inside
-    return thin_to(region, kept, distance=distance_map(inside))
+    wanted, distance = skeleton | (lacking & missed), distance_map(inside)
+    drawn = thin_to(region, wanted & inside, distance=distance)
+    # a line in a gap that closing fills stays where none beside it stands in
+    away = cv2.distanceTransform((~drawn).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    lost = wanted & region & (away > BESIDE_PX)
+    if not lost.any():
+        return drawn
+    return thin_to(region, (wanted & inside) | lost, distance=distance)
 
 
 def _missed_parts(skeleton: np.ndarray, region: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ SHORT_SPURS = (6.0, 12.0)  # px
 
 
 def features_of(geometry: ShapeGeometry) -> dict[str, float]:
-    """About 190 numbers by name, the same names for every shape.
+    """211 numbers by name, the same names for every shape.
 
     Args:
         geometry: of a shape with at least one pixel.

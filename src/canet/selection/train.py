@@ -29,7 +29,7 @@ from canet.search.study import best_trial, ended_trials, has_enough, open_search
 from canet.selection import forest
 from canet.selection.features import features_of
 
-CODE = ("canet.selection.forest", "canet.geometry.classical", "canet.geometry.metrics")
+CODE = ("canet.core.images", "canet.selection.train")
 DONE_PATH = forest.RUN_FOLDER.with_name(DONE)
 OUTPUTS = ("scores.csv", "out_of_fold.csv", "decisions.png")
 
@@ -136,7 +136,8 @@ def selection_fingerprint(recipe: Recipe, images: TrainingSet) -> str:
     settings = recipe.selection.model_dump(mode="json")
     settings.pop("trials")
     folds = images.folds.to_csv(index=False)
-    return digest_of([settings, images.data.digest, folds, code_digest(*CODE)])
+    code = [code_digest(*CODE), versions()["scikit-learn"]]
+    return digest_of([settings, images.data.digest, folds, code])
 
 
 def train_selection(recipe: Recipe, *, force: bool = False) -> dict:
@@ -160,6 +161,8 @@ def train_selection(recipe: Recipe, *, force: bool = False) -> dict:
     outputs = [run / name for name in (*OUTPUTS, DONE_PATH)]
     current = kept and kept["identity"] == fingerprint and all(p.is_file() for p in outputs)
     current = current and _is_stored(run / forest.RUN_FOLDER, fingerprint)
+    # the recipe's own settings are none that a study has chosen
+    current = current and bool(kept["trials"]) == bool(recipe.selection.trials)
     if current and not force and has_enough(kept["trials"], recipe.selection.trials):
         return kept
     examples = load_examples(images)

@@ -17,6 +17,7 @@ from pydantic import Field
 from canet.core.console import REPOSITORY, UserError, printable, shown
 from canet.core.files import digest_of, read_json, write_json
 from canet.core.gpus import refuse_unusable_gpu
+from canet.core.provenance import code_digest
 from canet.core.recipe import Count, Recipe, Section, Share, check
 from canet.core.recipe_files import NOT_THE_TRAINING, load, read_yaml
 from canet.data.training_set import TrainingSet
@@ -28,10 +29,11 @@ FOLDER, BUDGETS = REPOSITORY / "tables", "budgets"
 SCORES, SPEED = "scores.json", "speed.json"  # of a training, in its fold's folder
 NOT_NAMED = ("folds", "test_shapes", "test_skeletons")  # of data: what changes no training
 LONGEST_KIND = 40  # characters of a run's name
+JUDGING = ("canet.evaluation.sweep",)  # the code that skeletons and scores come from
 # what a judged training has left; without all of it, it is judged again (identity: fingerprint)
-JUDGED = {"identity": str, "f1": float, "pooled_f1": float, "one_component": float}
+JUDGED = {"identity": str, "code": str, "f1": float, "pooled_f1": float, "one_component": float}
 JUDGED |= {"parameters": int, "training_s": float, "device": str, "commit": str}
-MEASURED = {"identity": str, "images_per_s": float, "device": str}
+MEASURED = {"identity": str, "images_per_s": float, "batch": int, "device": str}
 
 
 class Row(Section):
@@ -250,16 +252,19 @@ class Training(FoldJob):
         return digest_of([trained, self.recipe.settings("postprocess"), self.recipe.predict.tta])
 
     def scores(self) -> dict | None:
-        """Its figures; None where it is not trained and judged."""
-        return self._read(SCORES, JUDGED)
+        """Its figures; None where it is not trained and judged, or judged by other code."""
+        found = self._read(SCORES, JUDGED)
+        return found if found and found["code"] == code_digest(*JUDGING) else None
 
     def speed(self) -> dict | None:
         """Images a second of its network; None where that was not measured."""
-        return self._read(SPEED, MEASURED)
+        found = self._read(SPEED, MEASURED)
+        return found if found and found["batch"] == self.recipe.predict.batch else None
 
     def write(self, name: str, figures: dict) -> None:
         """Write figures of it, `SCORES` or `SPEED`."""
-        write_json(self.folder / name, figures | {"identity": self.fingerprint})
+        facts = {"identity": self.fingerprint, "code": code_digest(*JUDGING)}
+        write_json(self.folder / name, figures | facts)
 
     def _read(self, name: str, wanted: dict[str, type]) -> dict | None:
         found = read_json(self.folder / name, **wanted)
