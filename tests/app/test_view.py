@@ -5,6 +5,7 @@ import numpy as np
 from foreign_masks import cross, hand, noise
 
 from canet.app import view
+from canet.app.shapes import to_mask
 from canet.skeletons import skeletonize
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -48,6 +49,15 @@ def test_the_table_ends_with_how_many_it_leaves_out():
     assert more > 0
     html = view.table(skeleton)
     assert html.count("<tr>") == view.MOST_ROWS + 1 and f"… and {more:,} shorter ones" in html
+
+
+def test_very_many_branches_are_shown_as_pixels(monkeypatch):
+    skeleton = skeletonize(cross())
+    assert view.picture(skeleton, circles=True).startswith('<div role="img"')
+    monkeypatch.setattr(view, "MOST_PATHS", 3)
+    shown = ElementTree.fromstring(view.picture(skeleton, circles=True).replace(">", "/>"))
+    assert shown.tag == "img" and shown.get("alt").startswith("Skeleton: 4 branches")
+    assert to_mask(shown.get("src")).shape == (skeleton.pixels.shape[0] * 5,) * 2
 
 
 def test_the_summary_counts():

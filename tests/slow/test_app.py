@@ -210,6 +210,71 @@ def test_grey_levels_are_told_with_the_file(page):
     expect(page.locator("#view svg")).to_have_attribute("viewBox", "0 0 256 64")
     button(page, "tree").click()
     expect(said(page)).not_to_contain_text("scan.tiff")
+    button(page, "undo").click()
+    expect(said(page)).to_contain_text("scan.tiff: 256 grey levels")  # it is of that drawing
+
+
+def test_what_is_no_file_is_told_and_a_file_that_is_being_read_goes_on(page):
+    drop = """(text) => {
+        const data = new DataTransfer();
+        data.setData("text/plain", text);
+        document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+    }"""
+    page.evaluate(drop, "words")
+    expect(page.get_by_role("alert")).to_contain_text("what was dropped is no file")
+    button(page, "hand").click()  # the one that is there
+    expect(page.get_by_role("alert")).to_have_count(0)
+    upload(page, "large.png", png(hand(1400)))
+    page.evaluate(drop, "words")
+    expect(page.locator("canvas")).to_have_js_property("width", 1400)
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_keys_undo_and_redo_whatever_the_capitals(page):
+    clear(page)
+    for key, words in (("Z", "branches"), ("y", "Nothing is inside."), ("z", "branches")):
+        page.evaluate(
+            """(key) => document.body.dispatchEvent(
+                new KeyboardEvent("keydown", { key, ctrlKey: true, bubbles: true }))""",
+            key,
+        )
+        expect(said(page)).to_contain_text(words)
+    page.keyboard.press("Control+Shift+z")
+    expect(said(page)).to_contain_text("Nothing is inside.")
+
+
+def test_a_stroke_ends_where_the_pointer_is_taken_away(page):
+    clear(page)
+    box = page.locator("canvas").bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 60, steps=5)
+    page.evaluate("document.querySelector('canvas').releasePointerCapture(1)")
+    page.mouse.move(box["x"] + 210, box["y"] + 60)  # when it is noticed
+    expect(said(page)).to_contain_text("1 branch, 2 ends")
+    expect(button(page, "undo")).to_be_enabled()
+    button(page, "clear").click()
+    expect(said(page)).to_contain_text("Nothing is inside.")
+
+
+def test_an_emptied_box_is_no_fault_of_the_page(page):
+    box = page.get_by_role("spinbutton", name="Tolerance")
+    box.fill("")
+    expect(said(page)).to_contain_text("branches")
+    before = said(page).inner_text()
+    box.fill("9")
+    expect(said(page)).not_to_have_text(before)
+    box.fill("15")  # on the way to 1.5
+    page.wait_for_timeout(1000)
+    expect(page.locator(".toast-body.error")).to_have_count(0)
+    box.fill("1.5")
+    expect(said(page)).to_contain_text("branches")
+
+
+def test_downloads_are_never_those_of_before(page):
+    with page.expect_download() as download:
+        button(page, "CSV").click()
+    assert page.request.get(download.value.url).headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(
@@ -361,7 +426,7 @@ def test_a_server_that_has_ended_is_told(page):
     page.route("**/component_server*", lambda route: route.abort())
     page.route("**/component_server/**", lambda route: route.abort())
     upload(page, "a.png", png(hand(64)))
-    expect(page.get_by_role("alert")).to_contain_text("a.png: could not be read; does the server")
+    expect(page.get_by_role("alert")).to_contain_text("a.png: was not answered; does the server")
 
 
 def test_a_file_beyond_the_limit_is_refused(page, tmp_path):
@@ -387,7 +452,7 @@ def test_what_was_uploaded_and_made_is_gone_when_it_ends(browser, tmp_path):
     page.goto(re.search(r"http://\S+", said[-1]).group())
     expect(button(page, "PNG")).to_be_enabled()
     assert any(tmp_path.rglob("skeleton.png"))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGHUP)  # as when the terminal is closed
     _, errors = process.communicate(timeout=30)
     page.close()
     assert (process.returncode, errors) == (0, "")

@@ -7,23 +7,27 @@ const chooser = element.querySelector("input[type=file]");
 const button = (name) => element.querySelector(`[data-do="${name}"]`);
 const STEPS = 100;
 const STEPS_PX = 2 ** 25; // of all steps together, 128 MB
-let steps = [], at = -1; // {url, pixels}
+let steps = [], at = -1; // {url, said, pixels}
 let tool = "draw", pointer = null, last = null; // of a stroke
 let loading = null, opened = 0; // the picture that is being decoded; how many files so far
+let failed = false; // whether an error is shown
 
-function tell(url, said = []) {
+function tell() {
+  const { url, said } = steps[at];
+  failed = false;
   props.value = { picture: url, said, error: "" };
   trigger("input");
 }
 
 function fail(words) {
+  failed = true;
   props.value = { ...props.value, error: words };
   trigger("input");
 }
 
-function step(url) {
+function step(url, said = []) {
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-  steps = [...steps.slice(0, at + 1), { url, pixels }].slice(-STEPS);
+  steps = [...steps.slice(0, at + 1), { url, said, pixels }].slice(-STEPS);
   const area = () => steps.reduce((sum, s) => sum + s.pixels.width * s.pixels.height, 0);
   while (steps.length > 2 && area() > STEPS_PX) steps.shift();
   at = steps.length - 1;
@@ -36,24 +40,23 @@ function mark() {
 }
 
 function commit() {
-  const url = canvas.toDataURL();
-  step(url);
-  tell(url);
+  step(canvas.toDataURL());
+  tell();
 }
 
 function travel(by) {
   if (loading || pointer !== null || !steps[at + by]) return;
   at += by;
   mark();
-  const { url, pixels } = steps[at];
+  const { pixels } = steps[at];
   canvas.width = pixels.width;
   canvas.height = pixels.height;
   context.putImageData(pixels, 0, 0);
-  tell(url);
+  tell();
 }
 
 // A picture from the server takes the drawing's place; until it is there nothing can be drawn.
-function load(url, then) {
+function load(url, said, then) {
   loading = url;
   const picture = new Image();
   picture.onload = () => {
@@ -63,8 +66,13 @@ function load(url, then) {
     canvas.width = picture.naturalWidth;
     canvas.height = picture.naturalHeight;
     context.drawImage(picture, 0, 0);
-    step(url);
+    step(url, said);
     then();
+  };
+  picture.onerror = () => {
+    if (loading !== url) return;
+    loading = null;
+    fail("the picture could not be shown: too large for this browser?");
   };
   picture.src = url;
 }
@@ -92,18 +100,23 @@ function stroke(event) {
 
 canvas.addEventListener("pointerdown", (event) => {
   if (event.button || loading || pointer !== null) return; // one finger draws
+  canvas.setPointerCapture(event.pointerId);
   pointer = event.pointerId;
-  canvas.setPointerCapture(pointer);
   last = place(event);
   stroke(event);
 });
-canvas.addEventListener("pointermove", (event) => event.pointerId === pointer && stroke(event));
-for (const end of ["pointerup", "pointercancel"])
-  canvas.addEventListener(end, (event) => {
-    if (event.pointerId !== pointer) return;
-    pointer = null;
-    commit();
-  });
+canvas.addEventListener("pointermove", (event) => {
+  if (event.pointerId === pointer) event.buttons ? stroke(event) : endStroke(event);
+});
+// a menu or another program may take the pointer away without a word of "up"
+for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
+  canvas.addEventListener(end, endStroke);
+
+function endStroke(event) {
+  if (event.pointerId !== pointer) return;
+  pointer = null;
+  commit();
+}
 
 function fill(colour, operation) {
   if (loading || pointer !== null) return;
@@ -131,28 +144,26 @@ element.querySelector(".tools").addEventListener("click", ({ target }) => {
 });
 
 async function openFile(files) {
-  const file = files[0], number = ++opened;
+  const file = files[0];
   if (!file) return;
+  const number = ++opened;
   const megabytes = (bytes) => Math.round(bytes / 2 ** 20);
   if (file.size > props.most_bytes)
     return fail(
       `${file.name}: is of ${megabytes(file.size)} MB; at most ${megabytes(props.most_bytes)} are read`,
     );
-  let found;
-  try {
-    const content = await new Promise((done, failed) => {
-      const reader = new FileReader();
-      reader.onload = () => done(reader.result);
-      reader.onerror = failed;
-      reader.readAsDataURL(file);
-    });
-    found = await server.open_file([file.name, content]);
-  } catch {}
+  const content = await new Promise((done) => {
+    const reader = new FileReader();
+    reader.onloadend = () => done(reader.result); // null where it could not be read
+    reader.readAsDataURL(file);
+  });
+  const found = content && (await server.open_file([file.name, content]).catch(() => null));
   if (number !== opened) return; // another was opened meanwhile
-  if (!found) return fail(`${file.name}: could not be read; does the server still run?`);
+  if (!content) return fail(`${file.name}: could not be read; is it a folder?`);
+  if (!found) return fail(`${file.name}: was not answered; does the server still run?`);
   if (found.error) return fail(found.error);
   const more = files.length > 1 ? [`the first of ${files.length} files`] : [];
-  load(found.picture, () => tell(found.picture, [...found.said, ...more]));
+  load(found.picture, [...found.said, ...more], tell);
 }
 
 chooser.addEventListener("change", () => {
@@ -168,21 +179,24 @@ document.addEventListener("dragleave", () => canvas.classList.remove("over"));
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   canvas.classList.remove("over");
-  openFile([...event.dataTransfer.files]);
+  const files = [...event.dataTransfer.files];
+  if (files.length) openFile(files);
+  else fail("what was dropped is no file");
 });
 document.addEventListener("keydown", (event) => {
   const writes = event.target.matches("textarea, input:not([type=range], [type=checkbox])");
   if (!(event.ctrlKey || event.metaKey) || writes) return;
-  if (event.key === "z") travel(-1);
-  else if (event.key === "y" || event.key === "Z") travel(1);
-  else return;
+  const key = event.key.toLowerCase(); // with the shift or caps lock key it is a capital
+  if (event.altKey || !["z", "y"].includes(key)) return;
+  travel(key === "z" && !event.shiftKey ? -1 : 1);
   event.preventDefault();
 });
 
 watch("value", () => { // set by the server: an example
-  const { picture } = props.value;
+  const { picture, said, error } = props.value;
+  if (picture === steps[at]?.url && failed && !error) tell(); // the error goes
   if (picture === steps[at]?.url || picture === loading) return;
   opened++; // files that are still being read come too late
-  load(picture, () => tell(picture));
+  load(picture, said, tell);
 });
-load(props.value.picture, () => {});
+load(props.value.picture, props.value.said, () => {});

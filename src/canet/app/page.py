@@ -48,7 +48,7 @@ NO_FILES = [gr.update(value=None, interactive=False)] * len(DOWNLOADS)
 OPENING = Lock()  # one file at a time: decoding takes memory
 CSS = """
 footer { display: none !important }
-#view svg { width: 100%; height: auto; max-height: 70vh; background: white;
+#view svg, #view img { width: 100%; height: auto; max-height: 70vh; background: white;
   border: 1px solid var(--border-color-primary) }
 #branches { overflow: auto; max-height: 24rem }
 #branches table { font-size: 0.85rem; width: 100% }
@@ -136,6 +136,8 @@ def build_page() -> gr.Blocks:
                         for name in DOWNLOADS
                     ]
                 table = gr.HTML(elem_id="branches")
+        for slider in (tolerance, pruned):
+            _take_any_number(slider)
         switches = [method, tolerance, pruned, circles]
         # one event for all, so that no older result comes after a newer one
         gr.on(
@@ -149,6 +151,17 @@ def build_page() -> gr.Blocks:
             button.click(partial(_take_example, name), outputs=canvas, **LATEST)
         page.unload(_remove_files)
     return page
+
+
+def _take_any_number(slider: gr.Slider) -> None:
+    """Take what stands in the box while somebody types, or nothing, for the nearest number."""
+    strict, default = slider.preprocess, slider.value
+
+    def preprocess(number: float | None) -> float:
+        number = default if number is None else number
+        return strict(min(max(number, slider.minimum), slider.maximum))
+
+    slider.preprocess = preprocess
 
 
 def drawing_of(picture: str, said: list[str] | None = None) -> dict[str, object]:

@@ -5,10 +5,12 @@ import tempfile
 import threading
 
 from canet.app.shapes import MOST_BYTES
+from canet.core import cli
 from canet.core.console import UserError
 
 HOST = "127.0.0.1"
 MOST_BODY = 2 * MOST_BYTES  # of a request: a file as text
+FILES = "/gradio_api/file="
 # Nothing is loaded from elsewhere or told elsewhere, whatever a library's next version would like.
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; "
@@ -37,8 +39,11 @@ class _Guarded:
 
         async def send_with_headers(message):
             if message["type"] == "http.response.start":
-                own = [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]
-                message["headers"] = [*message["headers"], *own]
+                own = dict(HEADERS)
+                if scope["path"].startswith(FILES):  # new ones come under the names of the old
+                    own["Cache-Control"] = "no-store"
+                told = [(k.lower().encode(), v.encode()) for k, v in own.items()]
+                message["headers"] = [*message["headers"], *told]
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
@@ -107,4 +112,5 @@ def serve(port: int | None, *, open_browser: bool) -> None:
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
+            cli.interruption_is_heard()
             print("\nended")

@@ -30,7 +30,12 @@ def example(name: str) -> str:
 
 def to_picture(mask: np.ndarray) -> str:
     """A mask, (H, W) bool, as a PNG in a data URL, white on black."""
-    return PNG + b64encode(encode_png(mask * np.uint8(255))).decode()
+    return to_url(mask * np.uint8(255))
+
+
+def to_url(image: np.ndarray) -> str:
+    """(H, W) or (H, W, 3) RGB uint8 as a PNG in a data URL."""
+    return PNG + b64encode(encode_png(image)).decode()
 
 
 def to_mask(picture: str) -> np.ndarray:

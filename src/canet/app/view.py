@@ -2,10 +2,12 @@
 
 from html import escape
 
-from canet.skeletons.formats import COLOURS, svg
+from canet.app.shapes import to_url
+from canet.skeletons.formats import COLOURS, overlay, svg
 from canet.skeletons.skeleton import Skeleton
 
 MOST_ROWS = 100
+MOST_PATHS = 2000
 COLUMNS = {
     "branch-distance": "length",
     "mean-radius": "mean radius",
@@ -17,8 +19,10 @@ TYPES = ("end to end", "junction to end", "junction to junction", "ring")  # by 
 
 
 def picture(skeleton: Skeleton, *, circles: bool) -> str:
-    """The skeleton over its mask."""
+    """The skeleton over its mask; of very many branches pixels, which browsers still can show."""
     said = f"Skeleton: {summary(skeleton)}"
+    if len(skeleton.graph.branches) > MOST_PATHS:
+        return f'<img src="{to_url(overlay(skeleton))}" alt="{escape(said)}">'
     return f'<div role="img" aria-label="{escape(said)}">{svg(skeleton, circles=circles)}</div>'
 
 

@@ -16,7 +16,7 @@ from canet.core.gpus import is_out_of_memory
 from canet.core.recipe import Recipe
 from canet.core.recipe_files import load
 
-INTERRUPTED = threading.Event()  # by SIGTERM
+INTERRUPTED = threading.Event()  # by SIGTERM or SIGHUP
 HAS_ALARM = hasattr(signal, "SIGALRM")  # not on Windows
 AGAIN_S = 3.0  # after an interruption that had no effect; longer than any clean-up here takes
 
@@ -69,9 +69,12 @@ def load_recipe(args: argparse.Namespace) -> Recipe:
 def run(main: Callable[[], None]) -> None:
     """Run a script: errors a user can mend are one line on stderr and exit code 1.
 
-    SIGTERM ends it like Ctrl-C: temporary files go, and a line says what to do.
+    SIGTERM and SIGHUP end it like Ctrl-C: temporary files go, and a line says what to do.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    hang_up = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; nohup ignores it
+    if hang_up and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        signal.signal(hang_up, _interrupt)
     if HAS_ALARM:
         signal.signal(signal.SIGALRM, _interrupt)
     threading.excepthook = _warn_of_thread
@@ -92,9 +95,14 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(explained)
 
 
-def _exit_stopped() -> NoReturn:
+def interruption_is_heard() -> None:
+    """The interruption has had its effect, and is not raised again."""
     if HAS_ALARM:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _exit_stopped() -> NoReturn:
+    interruption_is_heard()
     sys.exit("\nstopped; the same command continues from what is written" if IS_FIRST else 1)
 
 

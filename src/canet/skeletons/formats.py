@@ -38,7 +38,13 @@ def write_png_file(skeleton: Skeleton, folder: Path) -> None:
 
 
 def write_overlay(skeleton: Skeleton, folder: Path) -> None:
-    """`overlay.png`: branches in colours over the mask, ends and junctions as dots; enlarged."""
+    """`overlay.png`: see `overlay`."""
+    content = encode_png(overlay(skeleton))
+    write_with(folder / "overlay.png", lambda path: path.write_bytes(content))
+
+
+def overlay(skeleton: Skeleton) -> np.ndarray:
+    """Branches in colours over the mask, ends and junctions as dots: (H, W, 3) uint8, enlarged."""
     scale = max(1, min(16, OVERLAY_PX // max(skeleton.pixels.shape)))
     objects = skeleton.mask.objects.repeat(scale, 0).repeat(scale, 1)
     shown = objects > 0
@@ -56,7 +62,7 @@ def write_overlay(skeleton: Skeleton, folder: Path) -> None:
         colour = JUNCTION if skeleton.graph.degree[node] > 2 else END
         radius = width * 2**SHIFT
         cv2.circle(picture, at[node].tolist(), radius, colour, -1, cv2.LINE_AA, SHIFT)
-    write_with(folder / "overlay.png", lambda path: path.write_bytes(encode_png(picture)))
+    return picture
 
 
 def write_svg(skeleton: Skeleton, folder: Path) -> None:
