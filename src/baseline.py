@@ -1,8 +1,9 @@
 """Skeletons by a method that learns nothing: thinning, a medial axis, or compact skeletons.
 
 reads   a folder of shapes; `all`: a recipe's labelled images
-writes  a folder of skeleton PNGs, a flat zip and a manifest, like make_submission.py; `all`: the
-        score and the time of every method on a fold's held-out images, as CSV
+writes  OUT/*.png, OUT.zip and the manifest OUT.json, like make_submission.py; `all`: the score and
+        the time of every method on a fold's held-out images: runs/NAME/classical_fold-K.csv, and
+        OUT
 
 zhang_suen, guo_hall, lee    thinning, by scikit-image
 lu_wang                thinning, Zhang and Suen's with one condition changed
@@ -17,7 +18,7 @@ examples:
   python src/baseline.py compact --images photos/ --out coarse --tolerance 4
   python src/baseline.py zhang_suen --images input/demo/img_test_shape --out submissions/thinning
   python src/score.py submissions/thinning.zip input/demo/img_test2
-  python src/baseline.py all --recipe cpu                    results/classical_fold-0.csv
+  python src/baseline.py all --recipe cpu --out results/classical_fold-0.csv
   python src/baseline.py all --recipe demo --fold 1 --out demo.csv
 """
 
@@ -25,7 +26,7 @@ import argparse
 from pathlib import Path
 
 from canet.core import cli
-from canet.core.console import REPOSITORY, UserError, announce
+from canet.core.console import UserError, announce
 from canet.geometry.candidates import PLAIN
 from canet.geometry.classical import METHODS
 from canet.submission.by_method import draw_folder
@@ -33,14 +34,14 @@ from canet.submission.by_method import draw_folder
 
 def score_all(args: argparse.Namespace) -> None:
     """Every method on the images that a fold of the recipe holds out."""
-    from canet.evaluation.classical_scores import held_out_table
+    from canet.evaluation.classical_scores import held_out_path, held_out_table
     from canet.evaluation.score_tables import write_table
 
     recipe = cli.load_recipe(args)
-    path = args.out or REPOSITORY / "results" / f"classical_fold-{args.fold}.csv"
-    announce("classical methods", [recipe.data_root], [path])
-    table = held_out_table(recipe, args.fold)
-    write_table(path, table)
+    announce("classical methods", [recipe.data_root], [held_out_path(recipe, args.fold)])
+    table = held_out_table(recipe, args.fold, force=args.force)
+    if args.out:
+        write_table(args.out, table)
     print(table.to_string(index=False, float_format="{:.4f}".format))
 
 
@@ -60,7 +61,7 @@ def main() -> None:
     parser = cli.recipe_parser(__doc__)
     parser.add_argument("method", choices=[*sorted(METHODS), "all"])
     parser.add_argument("--images", type=Path, metavar="DIR", help="shapes")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (all: CSV)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (all: CSV, too)")
     parser.add_argument("--fold", type=int, default=0, metavar="K", help="of all (default: 0)")
     compact = parser.add_argument_group("compact")
     compact.add_argument(

@@ -39,7 +39,7 @@ WITHOUT_SHAPES = ("train", "postprocess", "skeletonize")
 
 
 def main() -> None:
-    parser = cli.recipe_parser(__doc__)
+    parser = cli.recipe_parser(__doc__, writes=False)
     parser.add_argument("what", choices=KINDS)
     parser.add_argument("--images", type=Path, metavar="DIR", help="shapes (default: training)")
     parser.add_argument("--run", metavar="NAME", help="predict with this run's network")

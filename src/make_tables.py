@@ -10,7 +10,7 @@ reported, and the others go on. Width and length of the trainings are those of a
 or a CPU; --set changes it for all rows but those that are about that very key.
 
 examples:
-  python src/make_tables.py                           the paper's tables, and two more
+  python src/make_tables.py                           all tables that the budget has
   python src/make_tables.py table3 table5
   python src/make_tables.py beyond                    what the paper has not: only when named
   python src/make_tables.py table3 --budget cpu       narrow and short: the default without a GPU

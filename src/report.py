@@ -21,7 +21,7 @@ from canet.report.page import write_report
 
 
 def main() -> None:
-    parser = cli.recipe_parser(__doc__)
+    parser = cli.recipe_parser(__doc__, writes=False)
     cli.add_storage(parser)
     parser.add_argument("--run", metavar="NAME", help="a run in runs/ (default: the newest)")
     args = parser.parse_args()

@@ -15,7 +15,7 @@ from canet.report.summary import print_summary
 
 
 def main() -> None:
-    print_summary(cli.load_recipe(cli.recipe_parser(__doc__).parse_args()))
+    print_summary(cli.load_recipe(cli.recipe_parser(__doc__, writes=False).parse_args()))
 
 
 if __name__ == "__main__":

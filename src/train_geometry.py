@@ -4,9 +4,9 @@ reads   the data set, its folds (make_folds.py)
 writes  runs/NAME/: selection.json, scores.csv, out_of_fold.csv, decisions.png, optuna.db and
         fold-all/selection/, the forest that make_submission.py takes
 
-The candidates are compact skeletons (src/canet/geometry/) of two masks at three tolerances. A
-forest decides from the image: size, grey levels, outline, how the candidates differ. Every image
-is judged by forests that have not seen it.
+The candidates are five compact skeletons (src/canet/geometry/), of two masks at up to three
+tolerances. A forest decides from the image: size, grey levels, outline, how the candidates differ.
+Every image is judged by forests that have not seen it.
 
 examples:
   python src/train_geometry.py

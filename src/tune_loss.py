@@ -12,8 +12,8 @@ OMP_NUM_THREADS set to their share of its cores. --force starts a new study: for
 
 examples:
   python src/tune_loss.py --recipe demo
-  python src/tune_loss.py --recipe cpu --fold 0 --trials 20
-  python src/tune_loss.py --recipe cpu --trials 60 --storage postgresql://me@host/optuna
+  python src/tune_loss.py --recipe cpu --set loss.tuned=true --fold 0 --trials 20
+  python src/tune_loss.py --recipe canet --set loss.tuned=true --trials 60 --storage postgresql://…
   optuna-dashboard sqlite:///runs/demo/optuna.db
 """
 

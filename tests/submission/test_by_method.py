@@ -77,3 +77,6 @@ def test_all_methods_are_scored_on_a_fold(tiny, tiny_folds, overrides, tmp_path,
     before = kept.stat().st_mtime_ns
     baseline.main()
     assert kept.stat().st_mtime_ns == before
+    monkeypatch.setattr(sys, "argv", ["baseline", "--force", *words])
+    baseline.main()
+    assert kept.stat().st_mtime_ns > before

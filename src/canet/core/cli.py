@@ -28,13 +28,22 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
 
 
-def recipe_parser(description: str, default: str | None = None) -> argparse.ArgumentParser:
-    """`parser` with --recipe, --set and --force; `default` is a recipe, None: what suits."""
+def recipe_parser(
+    description: str, default: str | None = None, *, writes: bool = True
+) -> argparse.ArgumentParser:
+    """`parser` with --recipe and --set.
+
+    Args:
+        description: the script's docstring.
+        default: a recipe; None: what suits.
+        writes: add --force, for a stage that is skipped where it is current.
+    """
     p = parser(description)
     told = f"a recipe in pipelines/ (default: {default or 'what suits'})"
     p.add_argument("--recipe", metavar="NAME", default=default, help=told)
     add_overrides(p)
-    p.add_argument("--force", action="store_true", help="do it again even if it is current")
+    if writes:
+        p.add_argument("--force", action="store_true", help="do it again even if it is current")
     return p
 
 

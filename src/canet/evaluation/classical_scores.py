@@ -1,6 +1,7 @@
 """Methods that learn nothing, scored and timed on a fold's held-out images."""
 
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,8 +19,18 @@ from canet.geometry.metrics import score_image, summarize
 FIGURES = ["f1", "pooled_f1", "f1_within_1px", "one_component", "ms_per_image"]
 
 
-def held_out_table(recipe: Recipe, fold: int) -> pd.DataFrame:
+def held_out_path(recipe: Recipe, fold: int) -> Path:
+    """Where `held_out_table` is kept."""
+    return recipe.run_folder / f"classical_fold-{fold}.csv"
+
+
+def held_out_table(recipe: Recipe, fold: int, *, force: bool = False) -> pd.DataFrame:
     """Every method on the images that a fold holds out.
+
+    Args:
+        recipe: with its folds written.
+        fold: its number.
+        force: measure again what is current.
 
     Returns:
         columns `method`, `f1` (mean per image), `pooled_f1`, `f1_within_1px`, `one_component`
@@ -32,10 +43,10 @@ def held_out_table(recipe: Recipe, fold: int) -> pd.DataFrame:
     _, held_out = split(images.folds, fold)
     if not held_out:
         raise UserError(f"fold {fold} holds out no image; there are {recipe.folds.count} folds")
-    path = recipe.run_folder / f"classical_fold-{fold}.csv"
+    path = held_out_path(recipe, fold)
     code = code_digest("canet.geometry.classical", "canet.geometry.metrics")
     stamp = Stamp(path.with_suffix(".json"), [code, images.data.digest, held_out], [path])
-    if not stamp.is_current():
+    if force or not stamp.is_current():
         shapes = images.data.train_shapes.read_all(held_out)
         write_table(path, classical_table(list(shapes), images.data.skeletons(held_out)))
         stamp.write()
