@@ -53,12 +53,14 @@ class Data(Section):
     """Where the images are. Relative paths start at the repository."""
 
     root: Path = Field(description="folder of the starting kit")
-    train_shapes: str = "img_train_shape"
+    train_shapes: str = Field("img_train_shape", description="folder in root, as the next three")
     train_skeletons: str = "img_train2"
     test_shapes: str = "img_test_shape"
     test_skeletons: str | None = Field(None, description="labels of the test shapes, if known")
     folds: Path = Field(Path("input/folds"), description="folder of the fold CSVs")
-    size_px: int = Field(256, ge=32, le=8192, multiple_of=32)
+    size_px: int = Field(
+        256, ge=32, le=8192, multiple_of=32, description="side of the labelled images"
+    )
     extra: list[Path] = Field(
         [], description="folders like root; networks train on their pairs too, in every fold"
     )
@@ -75,13 +77,15 @@ class Data(Section):
 class Demo(Section):
     """Generated shapes; `train` = 0 generates none and uses what is in `data.root`."""
 
-    train: Natural = 0
-    test: Natural = 0
+    train: Natural = Field(0, description="shapes with skeletons to train on")
+    test: Natural = Field(0, description="shapes for the submission, their skeletons aside")
     seed: Seed = 0
 
 
 class Folds(Section):
-    scheme: Literal["stratified", "grouped"] = "stratified"
+    scheme: Literal["stratified", "grouped"] = Field(
+        "stratified", description="by class, or that with near duplicates in one fold"
+    )
     count: int = Field(5, ge=2, le=1000)
     seed: Seed = 0
     twin_similarity: Share = Field(0.93, description="aligned overlap above which images are twins")
@@ -118,9 +122,11 @@ class Model(Section):
     block: Literal["residual", "double"] = Field(
         "residual", description="of the own encoder and the decoder: ResBlock, or U-Net's two 3×3"
     )
-    attention_stages: list[Annotated[int, Field(ge=1, le=5)]] = [3, 4, 5]
+    attention_stages: list[Annotated[int, Field(ge=1, le=5)]] = Field(
+        [3, 4, 5], description="of the encoder that end in context attention; 1 is at full size"
+    )
     blocks: int = Field(3, ge=1, le=100, description="of a stage")
-    reduction: Count = 16
+    reduction: Count = Field(16, description="of channels within context attention")
 
     @field_validator("encoder")
     @classmethod
@@ -134,11 +140,11 @@ class Model(Section):
 class Loss(Section):
     """λ_dice·Dice + λ_focal·focal at every scale, the scales weighted (paper, 3.3)."""
 
-    dice: NotNegative = 1.0
-    focal: NotNegative = 100.0
+    dice: NotNegative = Field(1.0, description="λ_dice")
+    focal: NotNegative = Field(100.0, description="λ_focal")
     positive_weight: NotNegative = Field(0.99, description="W_pos, of skeleton pixels")
     negative_weight: NotNegative = Field(0.01, description="W_neg, of the background")
-    gamma: NotNegative = 2.0
+    gamma: NotNegative = Field(2.0, description="of focal: how much less easy pixels count")
     scale_weights: list[NotNegative] = Field(
         [0.5, 0.3, 0.2, 0.1], min_length=1, description="of the heads: 1, 1/2, 1/4, 1/8"
     )
@@ -148,8 +154,8 @@ class Loss(Section):
 
 
 class Augment(Section):
-    flips_and_turns: bool = True
-    shift_px: Natural = 16
+    flips_and_turns: bool = Field(True, description="by quarters; eight views of an image")
+    shift_px: Natural = Field(16, description="up to so far along each axis")
     relabel: Share = Field(
         0.0, description="of the images drawn anew, turned and scaled, labels by geometry"
     )
@@ -162,16 +168,18 @@ class Augment(Section):
 class Train(Section):
     folds: list[int | Literal["all"]] = Field([0], description="what run.sh trains")
     epochs: Count = 200
-    batch: Count = 8
+    batch: Count = Field(8, description="images of a step, of all processes together")
     optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
-    lr: Annotated[float, Field(gt=0)] = 0.02
-    warmup_epochs: NotNegative = 0
-    momentum: Share = 0.9
+    lr: Annotated[float, Field(gt=0)] = Field(0.02, description="the largest; a cosine to zero")
+    warmup_epochs: NotNegative = Field(0, description="in which lr is reached linearly")
+    momentum: Share = Field(0.9, description="of SGD (Nesterov's) and Muon")
     weight_decay: NotNegative = 1e-5
-    clip_norm: NotNegative | None = None
+    clip_norm: NotNegative | None = Field(None, description="largest norm of a gradient")
     ema_decay: Share | None = Field(None, description="null: no moving average of the weights")
-    precision: Literal["float32", "bfloat16", "auto"] = "auto"
-    evaluate_every: Count = 5
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        "auto", description="bfloat16 where the device has it"
+    )
+    evaluate_every: Count = Field(5, description="epochs; nothing is chosen by it")
     seed: Seed = 0
     start_from: str | None = Field(
         None, description="a run with this fold (or all of other images) trained; null: afresh"
@@ -180,8 +188,8 @@ class Train(Section):
 
 class LossSearch(Section):
     trials: Natural = Field(0, description="finished or pruned trials wanted; 0 searches nothing")
-    epochs: Count = 5
-    images: Count = 200
+    epochs: Count = Field(5, description="of a trial")
+    images: Count = Field(200, description="that a trial trains on, at most")
     seed: Seed = 0
 
 
@@ -218,7 +226,7 @@ class Postprocess(Section):
 
 
 class ThresholdSearch(Section):
-    trials: Count = 40
+    trials: Count = Field(40, description="finished trials wanted")
     seed: Seed = 0
 
 
@@ -226,16 +234,18 @@ class Selection(Section):
     """Which candidate skeleton is the label; the study tunes the forest's three settings."""
 
     trees: Count = 200
-    criterion: Literal["gini", "entropy"] = "gini"
-    max_features: Annotated[float, Field(gt=0, le=1)] = 0.2
-    min_leaf: Count = 1
+    criterion: Literal["gini", "entropy"] = Field("gini", description="of a split")
+    max_features: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.2, description="share of the features that a split looks at"
+    )
+    min_leaf: Count = Field(1, description="images in a leaf, at least")
     trials: Natural = Field(0, description="finished trials wanted; 0 takes the above as it is")
     seed: Seed = 0
 
 
 class Predict(Section):
     tta: bool = Field(False, description="average over the eight flips and turns")
-    batch: Count = 8
+    batch: Count = Field(8, description="images predicted at once")
 
 
 class Machine(Section):
@@ -252,10 +262,10 @@ class Machine(Section):
         False, description="network and loss by torch.compile, or its mode"
     )
     deterministic: bool = Field(False, description="the same on a GPU every time, and slower")
-    checkpoint_every_s: NotNegative = 60
-    cache: Path = Path("cache")
-    runs: Path = Path("runs")
-    submissions: Path = Path("submissions")
+    checkpoint_every_s: NotNegative = Field(60, description="from which a training continues")
+    cache: Path = Field(Path("cache"), description="folder of input maps and checked data")
+    runs: Path = Field(Path("runs"), description="folder of runs")
+    submissions: Path = Field(Path("submissions"), description="folder of leaderboard files")
     storage: str | None = Field(None, description="RDB URL for Optuna; null: SQLite in the run")
     heartbeat_s: Count = Field(10, description="of a search's workers; dead after five without")
 

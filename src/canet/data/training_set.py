@@ -139,7 +139,7 @@ class TrainingSet:
             {
                 "images": [data.digest for data in sets],
                 "maps": [self.maps_of(data).digest for data in sets],
-                "folds": self.folds.to_csv(index=False),
+                "folds": self.folds[["image", "fold"]].to_csv(index=False),
                 "relabel": code_digest("canet.training.relabel") if relabels else None,
             }
         )

@@ -135,7 +135,7 @@ def selection_fingerprint(recipe: Recipe, images: TrainingSet) -> str:
     """A digest of the images, the folds, the settings and the code that everything comes from."""
     settings = recipe.selection.model_dump(mode="json")
     settings.pop("trials")
-    folds = images.folds.to_csv(index=False)
+    folds = images.folds[["image", "fold"]].to_csv(index=False)
     code = [code_digest(*CODE), versions()["scikit-learn"]]
     return digest_of([settings, images.data.digest, folds, code])
 
