@@ -41,6 +41,19 @@ def test_each_piece_of_a_shape_gets_a_skeleton(selector):
     assert choose_skeletons(selector, {}) == {}
 
 
+def test_of_very_many_pieces_each_gets_one_at_once(selector, monkeypatch):
+    dust = np.zeros((256, 256), np.uint8)
+    for top in range(8, 240, 20):
+        for left in range(8, 240, 20):
+            dust[top : top + 9, left : left + 5] = 255
+    asked = []
+    monkeypatch.setattr(forest, "predict", lambda s, shapes: (asked.append(shapes), ({}, {}))[1])
+    found = choose_skeletons(selector, {"dust.png": dust})
+    assert component_count(found["dust.png"]) == 144 and asked == []
+    choose_skeletons(selector, {"some.png": np.where(np.arange(256) < 120, dust, 0)})
+    assert len(asked) == 72
+
+
 def test_what_is_shipped_draws_one_piece_in_each_shape(data_root):
     predictor = geometry_predictor(SHIPPED, SHIPPED)
     assert predictor.said.startswith("   geometry: 5 candidates, chosen by a forest (F1 0.9"[3:])

@@ -13,16 +13,28 @@ from canet.core.console import UserError, shown
 from canet.core.files import sha256_of
 from canet.core.provenance import code_digest, commit, versions
 from canet.core.recipe import check_stored
+from canet.geometry import compact_skeleton, label_mask
+from canet.geometry.candidates import PLAIN
 from canet.inference.distributed import join_on_cpu
-from canet.postprocess.rescale import split_pieces
+from canet.postprocess.rescale import count_pieces, split_pieces
 from canet.selection import forest
 from canet.submission.predictor import Images, Predictor
 
+MOST_PIECES = 100
+
 
 def choose_skeletons(selector: forest.Selector, shapes: Images) -> Images:
-    """Skeletons of shapes, one in each piece of a shape."""
+    """Skeletons of shapes, one in each piece of a shape.
+
+    The forest looks at each piece by itself, in an image of the shape's size. Of more than
+    `MOST_PIECES`, dust rather than shapes, it is not asked: they are drawn together, at 2 px.
+    """
+    dust = {name: s for name, s in shapes.items() if count_pieces(s) > MOST_PIECES}
     skeletons = {name: np.zeros(shape.shape, bool) for name, shape in shapes.items()}
-    pieces = {name: split_pieces(shape) for name, shape in shapes.items()}
+    for name, shape in dust.items():
+        drawn = compact_skeleton(label_mask(shape), PLAIN.tolerance_px)
+        skeletons[name] = drawn.draw(shape.shape)
+    pieces = {name: split_pieces(shape) for name, shape in shapes.items() if name not in dust}
     while some := _next_of(pieces):
         for name, skeleton in forest.predict(selector, some)[0].items():
             skeletons[name] |= skeleton
