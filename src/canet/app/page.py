@@ -48,8 +48,8 @@ NO_FILES = [gr.update(value=None, interactive=False)] * len(DOWNLOADS)
 OPENING = Lock()  # one file at a time: decoding takes memory
 CSS = """
 footer { display: none !important }
-#view svg, #view img { width: 100%; height: auto; max-height: 70vh; background: white;
-  border: 1px solid var(--border-color-primary) }
+#view svg, #view img { width: 100%; height: auto; max-height: 70vh; object-fit: contain;
+  background: white; border: 1px solid var(--border-color-primary) }
 #branches { overflow: auto; max-height: 24rem }
 #branches table { font-size: 0.85rem; width: 100% }
 #branches td, #branches th { padding: 0.15rem 0.4rem; text-align: right }
