@@ -42,6 +42,34 @@ def test_means_spreads_and_paired_differences(folder, monkeypatch):
     assert "- commit: c0; c1; c2\n" in page  # each once, though two rows share c1
 
 
+def test_a_row_that_is_not_trained_here_keeps_its_figures(folder, monkeypatch):
+    plan = plan_table(folder / "losses.yaml", [])
+    row = {planned.recipe.name: planned.row.name for planned in plan.rows}
+    trained = {"Usual": 0.70, "Short": 0.75}
+
+    def scores(self: Training) -> dict | None:
+        f1 = trained.get(row[self.recipe.name])
+        return f1 and {"f1": f1 + self.fold / 100} | FIGURES | {"commit": f"c{f1}"}
+
+    monkeypatch.setattr(Training, "scores", scores)
+    results = folder / "results"
+    whole = write_results(plan, trainings_of([plan]), results)
+    content = (results / "losses.csv").read_text()
+    trained.clear()  # on another machine
+    kept = write_results(plan, trainings_of([plan]), results)
+    assert (results / "losses.csv").read_text() == content
+    assert kept["f1"].dropna().tolist() == pytest.approx(whole["f1"].dropna().tolist())
+    trained["Short"] = 0.5  # which trains one of them anew
+    usual, _, short = write_results(plan, trainings_of([plan]), results).to_dict("records")
+    assert usual["f1"] == pytest.approx(0.71) and usual["commit"] == "c0.7"
+    assert short["change"] == pytest.approx(-0.2) and short["splits"] == 3
+    monkeypatch.setattr(Training, "scores", lambda self: None)
+    other = plan_table(folder / "losses.yaml", ["train.epochs=8"])
+    assert not write_results(other, trainings_of([other]), results)["splits"][
+        0
+    ]  # of other settings
+
+
 def test_a_row_that_the_budget_leaves_out_is_not_trained_and_says_why(folder, monkeypatch):
     path = folder / "budgets/gpu.yaml"
     write_text(path, path.read_text() + "leave_out: {losses: {Diverging: too long}}\n")

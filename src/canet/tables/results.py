@@ -14,6 +14,12 @@ PAGE = "tables.md"
 TEXTS = ("row", "left_out", "f1_by_split", "device", "budget", "commit", "run")
 NUMBERS = ("paper", "f1", "f1_sd", "change", "change_sd", "pooled_f1", "one_component")
 NUMBERS += ("parameters", "training_s", "images_per_s")
+COLUMNS = ["row", "left_out", "paper", "f1", "f1_sd", "splits", "change", "change_sd"]
+COLUMNS += ["f1_by_split", "pooled_f1", "one_component", "parameters", "training_s"]
+COLUMNS += ["images_per_s", "device", "budget", "commit", "run"]
+# what a line has from trainings, and keeps where none is here
+OF_TRAININGS = ("f1", "f1_sd", "f1_by_split", "pooled_f1", "one_component", "parameters")
+OF_TRAININGS += ("training_s", "images_per_s", "device", "commit")
 PRINTED = ["row", "paper", "f1", "f1_sd", "splits", "change", "change_sd", "one_component"]
 HEAD = """\
 # Tables, rerun
@@ -39,47 +45,68 @@ def _joined(found: list[dict], key: str) -> str:
     return "; ".join(sorted({f[key] for f in found}))
 
 
-def rows_of(plan: Plan, trainings: list[Training]) -> pd.DataFrame:
-    """A table's figures as they are now, one line a row; empty where nothing is trained yet."""
+def _by_split(line: dict) -> dict[int, float]:
+    """F1 by split of a line of a CSV."""
+    pairs = (pair.split(":") for pair in line["f1_by_split"].split())
+    return {int(split): float(f1) for split, f1 in pairs}
+
+
+def rows_of(plan: Plan, trainings: list[Training], before: dict[str, dict]) -> pd.DataFrame:
+    """A table's figures as they are now, one line a row; empty where nothing is trained yet.
+
+    Args:
+        plan: the table.
+        trainings: all of its trainings, and maybe others.
+        before: lines of an earlier CSV by their run, for rows of which nothing is trained here.
+    """
     by_run = {(t.recipe.name, t.fold): t for t in trainings}
     lines, above = [], []
     for planned in plan.rows:
         own = {} if planned.left_out else {k: by_run[planned.recipe.name, k] for k in plan.splits}
         found = {k: s for k, t in own.items() if (s := t.scores())}
-        scores = {k: s["f1"] for k, s in found.items()}
+        earlier = before.get(planned.recipe.name) if own and not found else None
+        scores = _by_split(earlier) if earlier else {k: s["f1"] for k, s in found.items()}
         reference = above[0 if plan.table.compare == "first" else -1] if above else {}
         if not planned.left_out:
             above.append(scores)
         changes = [scores[k] - reference[k] for k in sorted(scores.keys() & reference.keys())]
         f1, judged = list(scores.values()), list(found.values())
         speed = own[plan.splits[0]].speed() if plan.table.speed and own else None
+        figures = earlier or {
+            "f1": _mean(judged, "f1"),
+            "f1_sd": _spread(f1),
+            "f1_by_split": " ".join(f"{k}:{value:.4f}" for k, value in scores.items()),
+            "pooled_f1": _mean(judged, "pooled_f1"),
+            "one_component": _mean(judged, "one_component"),
+            "parameters": judged[0]["parameters"] if judged else None,
+            "training_s": _mean(judged, "training_s"),
+            "images_per_s": speed["images_per_s"] if speed else None,
+            "device": _joined(judged, "device"),
+            "commit": _joined(judged, "commit"),
+        }
         lines.append(
             {
                 "row": planned.row.name,
                 "left_out": planned.left_out,
                 "paper": planned.row.paper,
-                "f1": _mean(judged, "f1"),
-                "f1_sd": _spread(f1),
                 "splits": len(f1),
                 "change": float(np.mean(changes)) if changes else None,
                 "change_sd": _spread(changes),
-                "f1_by_split": " ".join(f"{k}:{value:.4f}" for k, value in scores.items()),
-                "pooled_f1": _mean(judged, "pooled_f1"),
-                "one_component": _mean(judged, "one_component"),
-                "parameters": judged[0]["parameters"] if judged else None,
-                "training_s": _mean(judged, "training_s"),
-                "images_per_s": speed["images_per_s"] if speed else None,
-                "device": _joined(judged, "device"),
                 "budget": plan.budget,
-                "commit": _joined(judged, "commit"),
                 "run": planned.recipe.name,
             }
+            | {key: figures[key] for key in OF_TRAININGS}
         )
-    return pd.DataFrame(lines).astype(dict.fromkeys(NUMBERS, float) | {"parameters": "Int64"})
+    return pd.DataFrame(lines, columns=COLUMNS).astype(
+        dict.fromkeys(NUMBERS, float) | {"parameters": "Int64"}
+    )
 
 
 def write_results(plan: Plan, trainings: list[Training], folder: Path) -> pd.DataFrame:
     """Write a table's CSV, and the page anew; nothing where nothing is trained yet.
+
+    A row of which nothing is trained here keeps what the CSV has of the same training: several
+    machines may each train some rows.
 
     Args:
         plan: the table.
@@ -89,9 +116,11 @@ def write_results(plan: Plan, trainings: list[Training], folder: Path) -> pd.Dat
     Returns:
         the table.
     """
-    table = rows_of(plan, trainings)
+    path = folder / f"{plan.name}.csv"
+    lines = read_results(path).to_dict("records") if path.is_file() else []
+    table = rows_of(plan, trainings, {line["run"]: line for line in lines if line["splits"]})
     if table["splits"].any():
-        write_table(folder / f"{plan.name}.csv", table)
+        write_table(path, table)
         write_page(plan.path.parent, folder)
     return table
 
