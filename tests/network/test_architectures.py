@@ -208,3 +208,11 @@ def test_an_encoder_for_an_architecture_with_its_own_is_one_line(architecture):
 def test_an_unknown_architecture_is_one_line(overrides):
     with pytest.raises(UserError, match=r"model\.architecture is 'vnet'.*'canet', 'unet'"):
         load("demo", [*overrides, "model.architecture=vnet"])
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_folder_that_holds_no_model_is_one_line(tmp_path, content):
+    if content:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match=r"no model here; expected config\.json and its weights"):
+        from_pretrained(tmp_path)

@@ -1,12 +1,12 @@
 """From a recipe to a network, and back from a model folder."""
 
-import json
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from canet.core.console import UserError
+from canet.core.console import UserError, shown
+from canet.core.files import read_json
 from canet.core.input_planes import channels_of
 from canet.core.recipe import Model, Recipe
 from canet.network.base import SkeletonModel
@@ -65,9 +65,11 @@ def from_pretrained(folder: str | Path) -> nn.Module:
     """The network in a model folder, whichever architecture its `config.json` names.
 
     Raises:
-        UserError: it names none that is known.
+        UserError: it names none that is known, or is no model folder.
     """
-    config = json.loads((Path(folder) / "config.json").read_text())
+    config = read_json(Path(folder) / "config.json")
+    if config is None:
+        raise UserError(f"{shown(folder)}: no model here; expected config.json and its weights")
     name = config.get("_model_class", CANet.__name__)
     if name not in CLASSES:
         raise UserError(f"{folder}: no architecture {name}; there are {', '.join(CLASSES)}")
