@@ -4,9 +4,9 @@ reads   runs/NAME/fold-K/model/, runs/NAME/threshold.json
 writes  weights/NAME/: model.safetensors, config.json, training.json, README.md
 
 examples:
-  python src/export_weights.py --run canet_axis --fold all --out weights/compact
+  python src/export_weights.py --run canet_axis --fold all --out weights/canet_axis
   python src/export_weights.py --run cpu --fold 0 --out weights/mine
-  python src/make_submission.py --run weights/compact --images photos/ --out photos
+  python src/make_submission.py --run weights/canet_axis --images photos/ --out photos
 """
 
 from pathlib import Path

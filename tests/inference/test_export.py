@@ -141,7 +141,7 @@ def test_an_export_draws_large_shapes_at_the_size_that_it_was_trained_on(
 
 
 def test_what_is_shipped_is_whole_small_and_good_on_shapes_it_has_not_seen(tmp_path, draw):
-    home = REPOSITORY / "weights" / "compact"
+    home = REPOSITORY / "weights" / "canet_axis"
     weights = (home / "model.safetensors").read_bytes()
     assert len(weights) < 16e6 and sha256(weights).hexdigest() in (home / "README.md").read_text()
     made = [demo.example(seed=0, index=i) for i in range(4)]

@@ -46,7 +46,7 @@ def test_it_is_imported_without_the_repository_and_without_a_network(environment
     assert done.returncode == 0, done.stderr
     installed = Path(done.stdout.strip()).parent
     assert REPOSITORY not in installed.parents
-    assert (installed / "weights" / "compact" / "model.safetensors").is_file()
+    assert (installed / "weights" / "canet_axis" / "model.safetensors").is_file()
     assert run(environment / "python", "-c", "import torch", cwd=tmp_path).returncode == 1
 
 

@@ -89,7 +89,7 @@ def test_the_networks_of_a_run_are_averaged_as_asked(trained):
         (["--longest-px", "-1"], "--longest-px -1: expected 32 or more, or 0"),
         (["--run", "weights/geometry", "--tta"], "--tta is for networks"),
         (["--run", "weights/geometry", "--threshold", "0.3"], "--threshold is for networks"),
-        (["--run", "weights/compact", "--folds", "0"], "is one model; leave it out"),
+        (["--run", "weights/canet_axis", "--folds", "0"], "is one model; leave it out"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(words, message):

@@ -14,8 +14,8 @@ from canet.inference.trained_run import load_run
 from canet.postprocess.rescale import enlarge, shrink
 from canet.submission.by_network import Networks
 
-PACKED = Path(__file__).resolve().parents[1] / "weights" / "compact"  # where it is installed
-TRAINED = PACKED if PACKED.is_dir() else REPOSITORY / "weights" / "compact"
+PACKED = Path(__file__).resolve().parents[1] / "weights" / "canet_axis"  # where it is installed
+TRAINED = PACKED if PACKED.is_dir() else REPOSITORY / "weights" / "canet_axis"
 LONGEST_PX = 256  # what it was trained on; larger masks are seen at this size where nothing is lost
 
 
