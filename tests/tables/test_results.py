@@ -89,8 +89,9 @@ def test_a_row_that_the_budget_leaves_out_is_not_trained_and_says_why(folder, mo
     assert "- Diverging: not trained, rows are compared without it; too long\n" in page
 
 
-def test_the_results_of_this_repository_make_its_page(tmp_path):
-    committed = REPOSITORY / "results/cpu"
+@pytest.mark.parametrize("budget", ["cpu", "cpu_long"])
+def test_the_results_of_this_repository_make_its_page(tmp_path, budget):
+    committed = REPOSITORY / "results" / budget
     for path in committed.glob("*.csv"):
         rows = read_table(FOLDER / f"{path.stem}.yaml").rows
         assert read_results(path)["row"].tolist() == [row.name for row in rows]
