@@ -25,7 +25,7 @@ include_patterns = [
     "input/README.md",
     "results/cpu/tables.md",
     "submissions/README.md",
-    "weights/compact/README.md",
+    "weights/canet_axis/README.md",
     "weights/geometry/README.md",
 ]
 myst_heading_anchors = 4
@@ -79,7 +79,7 @@ docs/experiments/tables
 docs/experiments/speed
 docs/experiments/robustness
 results/cpu/tables
-weights/compact/README
+weights/canet_axis/README
 weights/geometry/README
 ```
 """
