@@ -47,7 +47,8 @@ def pytest_collection_modifyitems(config, items) -> None:
     left_out = [item for item in items if kind_of(item) not in wanted]
     config.hook.pytest_deselected(items=left_out)
     kept = [item for item in items if kind_of(item) in wanted]
-    items[:] = sorted(kept, key=lambda item: kind_of(item) == "fast")  # what lasts, first
+    lasting = ("test_use.py",)  # of those on a GPU
+    items[:] = sorted(kept, key=lambda i: (kind_of(i) == "fast", i.path.name not in lasting))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 // The shape that is drawn on. `props.value` is what the server sees, its picture a PNG as a data URL;
-// whoever sets it, here or on the server, makes a step that can be undone.
+// whatever sets it makes a step that can be undone.
 const canvas = element.querySelector("canvas");
 const context = canvas.getContext("2d", { willReadFrequently: true });
 const pen = element.querySelector("input[type=range]");
@@ -192,11 +192,15 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-watch("value", () => { // set by the server: an example
-  const { picture, said, error } = props.value;
-  if (picture === steps[at]?.url && failed && !error) tell(); // the error goes
-  if (picture === steps[at]?.url || picture === loading) return;
+// the examples' buttons, by their ids
+document.addEventListener("click", ({ target }) => {
+  const url = props.examples[target.closest("button")?.id];
+  if (!url || url === loading) return;
   opened++; // files that are still being read come too late
-  load(picture, said, tell);
+  if (url !== steps[at]?.url) load(url, [], tell);
+  else if (loading || failed) { // it is there: what comes does not, the error goes
+    loading = null;
+    tell();
+  }
 });
 load(props.value.picture, props.value.said, () => {});

@@ -1,14 +1,13 @@
 """The page: a shape on the left, its skeleton on the right.
 
-The browser's drawing is the one truth: files and examples become drawings, and every change of it
-or of a switch draws the skeleton anew.
+The browser's drawing is the one truth: files and examples become drawings there, and every change
+of it or of a switch draws the skeleton anew.
 """
 
 import os
 import shutil
 from base64 import b64decode
 from collections.abc import Iterator
-from functools import partial
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,6 +77,7 @@ def canvas_of(picture: str) -> gr.HTML:
         js_on_load=js,
         server_functions=[open_file],
         most_bytes=shapes.MOST_BYTES,
+        examples={name: shapes.example(name) for name in shapes.EXAMPLES},
         kinds=",".join(SUFFIXES),
         apply_default_css=False,
         elem_id="canvas",
@@ -119,10 +119,8 @@ def build_page() -> gr.Blocks:
             with gr.Column(min_width=340):
                 canvas = canvas_of(shapes.example("hand"))
                 with gr.Row():
-                    examples = {
-                        name: gr.Button(name, size="sm", min_width=60, elem_id=name)
-                        for name in shapes.EXAMPLES
-                    }
+                    for name in shapes.EXAMPLES:  # canvas.js listens
+                        gr.Button(name, size="sm", min_width=60, elem_id=name)
             with gr.Column(min_width=340):
                 said = gr.HTML(
                     elem_id="said", html_template='<div aria-live="polite">${value}</div>'
@@ -147,8 +145,6 @@ def build_page() -> gr.Blocks:
             outputs=[said, picture, table, *downloads],
             **LATEST,
         )
-        for name, button in examples.items():
-            button.click(partial(_take_example, name), outputs=canvas, **LATEST)
         page.unload(_remove_files)
     return page
 
@@ -178,10 +174,6 @@ def open_file(file: tuple[str, str]) -> dict[str, object]:
         except UserError as error:
             return {"error": str(error)}
     return drawing_of(shapes.to_picture(mask), said)
-
-
-def _take_example(name: str) -> dict[str, object]:
-    return drawing_of(shapes.example(name))
 
 
 def _see(
