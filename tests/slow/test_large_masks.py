@@ -7,7 +7,7 @@ from guarantees import check_topology, overdrawn_px, uncovered_px
 import canet
 
 
-@pytest.mark.parametrize("size", [256, 1024])
+@pytest.mark.parametrize("size", [256, 512, 1024])
 def test_large_masks(size):
     for name, mask in all_kinds(size):
         if name.startswith("noise") and size > 256:
