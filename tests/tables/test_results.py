@@ -64,6 +64,10 @@ def test_a_row_that_is_not_trained_here_keeps_its_figures(folder, monkeypatch):
     assert usual["f1"] == pytest.approx(0.71) and usual["commit"] == "c0.7"
     assert short["change"] == pytest.approx(-0.2) and short["splits"] == 3
     monkeypatch.setattr(Training, "scores", lambda self: None)
+    shutil.copy(folder / "losses.yaml", folder / "again.yaml")  # shares its trainings
+    again = plan_table(folder / "again.yaml", [])
+    shared = write_results(again, trainings_of([again]), results)
+    assert shared["f1"].dropna().tolist() == pytest.approx([usual["f1"], short["f1"]])
     other = plan_table(folder / "losses.yaml", ["train.epochs=8"])
     assert not write_results(other, trainings_of([other]), results)["splits"][
         0

@@ -105,8 +105,8 @@ def rows_of(plan: Plan, trainings: list[Training], before: dict[str, dict]) -> p
 def write_results(plan: Plan, trainings: list[Training], folder: Path) -> pd.DataFrame:
     """Write a table's CSV, and the page anew; nothing where nothing is trained yet.
 
-    A row of which nothing is trained here keeps what the CSV has of the same training: several
-    machines may each train some rows.
+    A row of which nothing is trained here keeps what any CSV has of the same training: several
+    machines may each train some rows, and tables share rows.
 
     Args:
         plan: the table.
@@ -117,7 +117,13 @@ def write_results(plan: Plan, trainings: list[Training], folder: Path) -> pd.Dat
         the table.
     """
     path = folder / f"{plan.name}.csv"
-    lines = read_results(path).to_dict("records") if path.is_file() else []
+    written = [folder / f"{other.stem}.csv" for other in sorted(plan.path.parent.glob("*.yaml"))]
+    lines = [
+        line
+        for other in [*written, path]  # the table's own lines last: they count
+        if other.is_file()
+        for line in read_results(other).to_dict("records")
+    ]
     table = rows_of(plan, trainings, {line["run"]: line for line in lines if line["splits"]})
     if table["splits"].any():
         write_table(path, table)
