@@ -20,3 +20,7 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("canet.skeletons"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -15,7 +15,7 @@ from PIL import Image
 
 import skeletonize
 from canet.core.console import UserError
-from canet.core.images import read_grey
+from canet.core.images import Unreadable, read_grey
 from canet.skeletons import folder
 from canet.skeletons.read import read_pages
 
@@ -197,7 +197,6 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_done(run, tmp_path):
     assert code == 1 and list(rows_of(tmp_path / "skeletons").index) == ["good"]
     for line in (
         "error: in/photo.png: is a JPEG with the name of a PNG; rename it",
-        "error: in/._good.png: is not a PNG that can be read",
         "error: in/none.tif: is empty",
         "error: in/cut.png: is damaged",
         "error: in/words.npy: is an array of <U1",
@@ -233,8 +232,41 @@ def test_sixteen_bits_in_either_order_of_bytes(tmp_path, order):
     levels = np.zeros((40, 60), np.uint16)
     levels[10:30, 5:30], levels[10:30, 30:55] = 3000, 60000
     tifffile.imwrite(tmp_path / "deep.tif", levels, byteorder=order)
-    (page,) = read_pages(tmp_path / "deep.tif", labels=False)
+    (page,) = read_pages(tmp_path / "deep.tif")
     assert np.array_equal(page.grey, levels)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "tif", "webp"])
+def test_photographs_are_turned_as_their_orientation_says(tmp_path, kind):
+    upright = Image.fromarray(BAR)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # taken with the camera turned to the left
+    lying = upright.transpose(Image.Transpose.ROTATE_90)
+    options = {"quality": 100} if kind == "jpg" else {"lossless": True} if kind == "webp" else {}
+    lying.save(tmp_path / f"a.{kind}", exif=exif, **options)
+    (page,) = read_pages(tmp_path / f"a.{kind}")
+    assert page.grey.shape == BAR.shape and ((page.grey > 127) == (BAR > 127)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.uint32, np.int8])
+def test_tiffs_of_numbers_that_pillow_has_no_mode_for(tmp_path, dtype):
+    stack = np.stack([BAR > 0, BAR > 0]).astype(dtype)
+    tifffile.imwrite(tmp_path / "stack.tif", stack)
+    tifffile.imwrite(tmp_path / "one.tif", stack[0])
+    pages = [*read_pages(tmp_path / "stack.tif"), *read_pages(tmp_path / "one.tif")]
+    assert [page.number for page in pages] == [1, 2, 0]
+    assert all((page.grey == stack[0]).all() for page in pages)
+    content = (tmp_path / "one.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(content[: len(content) // 2])
+    with pytest.raises(Unreadable, match="damaged"):
+        list(read_pages(tmp_path / "cut.tif"))
+
+
+def test_an_image_beyond_pillows_limit_is_too_large_and_not_damaged(tmp_path, monkeypatch):
+    save(tmp_path / "huge.png", BAR)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", BAR.size // 3)
+    with pytest.raises(Unreadable, match="has more than 67,108,864 pixels; make it smaller"):
+        list(read_pages(tmp_path / "huge.png"))
 
 
 def test_deep_labels_and_palettes(run, tmp_path):
@@ -277,10 +309,10 @@ def test_frames_of_an_animation_have_the_same_labels(tmp_path):
         frame[10:30, 5 + k : 25], frame[10:30, 25 : 50 - k] = (9, 0, 0), (0, 7, 3)
     first, *rest = map(Image.fromarray, frames)
     first.save(tmp_path / "a.gif", save_all=True, append_images=rest)
-    for page in read_pages(tmp_path / "a.gif", labels=True):
+    for page in read_pages(tmp_path / "a.gif", "labels"):
         assert set(np.unique(page.grey)) == {0, 9 << 16, (7 << 8) + 3}
     Image.fromarray(BAR).save(tmp_path / "still.gif")
-    (page,) = read_pages(tmp_path / "still.gif", labels=True)
+    (page,) = read_pages(tmp_path / "still.gif", "labels")
     assert page.number == 0 and page.grey.ndim == 2
 
 

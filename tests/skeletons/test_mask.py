@@ -1,10 +1,14 @@
 """What is taken as inside: every kind of image that people bring."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import canet
 from canet.core.console import UserError
+from canet.skeletons.formats import overlay
 
 BAR = np.zeros((40, 60), bool)
 BAR[15:25, 10:50] = True
@@ -112,6 +116,25 @@ def test_what_is_clear_is_outside():
     assert (inside(np.repeat((BAR * np.uint8(255))[..., None], 3, 2)) == BAR).all()
 
 
+@pytest.mark.parametrize("high", [255, 65535, 1.0])
+def test_a_cut_out_in_colour_is_its_opacity_on_demand(high):
+    cut_out = np.zeros((*BAR.shape, 4))
+    cut_out[BAR] = (0, 0, 0.5, 1)
+    cut_out[18, 20:25, :3] = 1  # a highlight
+    cut_out[14, 10:50, 3] = 0.4  # a soft edge
+    cut_out = (cut_out * high).astype({255: np.uint8, 65535: np.uint16}.get(high, np.float32))
+    assert (inside(cut_out, threshold="alpha") == BAR).all()
+    skeleton = canet.skeletonize(cut_out)
+    assert skeleton.mask.inside.sum() == 5
+    assert "what is opaque is outside (--threshold alpha)" in " ".join(skeleton.mask.warnings)
+    white = np.full((*BAR.shape, 4), 255, np.uint8) * BAR[..., None]
+    assert not canet.skeletonize(white).mask.warnings
+    with pytest.raises(UserError, match="is opaque all over; leave --threshold alpha out"):
+        canet.skeletonize(cut_out[..., :3], threshold="alpha")
+    with pytest.raises(UserError, match="is opaque all over; leave --threshold alpha out"):
+        canet.skeletonize(BAR, threshold="alpha")
+
+
 @pytest.mark.parametrize("invert", [False, True])
 def test_numbers_that_are_none_are_outside(invert):
     chances = np.where(BAR ^ invert, 0.9, 0.1)
@@ -160,7 +183,7 @@ def test_cleaning_is_off_unless_asked_for_and_counted():
         ({"tolerance": "5%%"}, "tolerance '5%': expected 0 or more"),
         ({"close": 1.5}, "close 1.5: expected a whole number"),
         ({"prune_length": "long"}, "prune_length 'long': expected 0 or more"),
-        ({"threshold": "half"}, "threshold 'half': expected a grey level or otsu"),
+        ({"threshold": "half"}, "threshold 'half': expected a grey level, otsu or alpha"),
         ({"min_area": -3}, "min_area -3: expected a whole number"),
         ({"spacing": 0}, "spacing 0: expected more than 0"),
         ({"prune_salience": 3, "method": "lee"}, "lee knows no outline"),
@@ -179,3 +202,33 @@ def test_what_does_not_fit_is_one_line(options, message):
 def test_what_is_no_image_is_one_line(image):
     with pytest.raises(UserError, match="is an array of"):
         canet.skeletonize(image)
+
+
+def test_an_image_is_an_array_pillows_or_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture = Image.fromarray(np.where(BAR, 1, 0).astype(np.uint8), mode="P")
+    picture.putpalette([255, 255, 255, 0, 0, 0])  # index 1 is black
+    picture.save("a.png")
+    for image in ("a.png", tmp_path / "a.png", picture):
+        assert (inside(image) == ~BAR).all()
+        assert (inside(image, labels=True) == BAR).all()
+    picture.save("two.gif", save_all=True, append_images=[Image.fromarray(BAR)])
+    with pytest.raises(UserError, match=r"^two\.gif: has several images"):
+        canet.skeletonize("two.gif")
+    with pytest.raises(UserError, match=r"^none\.png: does not exist"):
+        canet.skeletonize("none.png")
+
+
+def test_a_skeleton_saves_and_shows_itself(tmp_path):
+    skeleton = canet.skeletonize(BAR)
+    skeleton.save(tmp_path / "out", ["png", "csv"])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "branches.csv",
+        "nodes.csv",
+        "skeleton.png",
+    ]
+    with pytest.raises(UserError, match="formats pdf: expected some of png, overlay"):
+        skeleton.save(tmp_path / "out", ["pdf"])
+    shown = np.array(Image.open(io.BytesIO(skeleton._repr_png_())))
+    assert (shown == overlay(skeleton)).all()
+    assert {"skeletonize", "Options", "Skeleton"} <= set(dir(canet))

@@ -18,10 +18,9 @@ from canet.core.cores import in_threads
 from canet.core.files import write_text
 from canet.core.images import Unreadable
 from canet.data.data_set import listed
-from canet.skeletons.formats import FORMATS
+from canet.skeletons.formats import Writer, writers
 from canet.skeletons.options import Options
-from canet.skeletons.read import SUFFIXES, Page, read_pages
-from canet.skeletons.skeleton import Skeleton
+from canet.skeletons.read import SUFFIXES, read_pages
 from canet.skeletons.skeletonize import skeleton_of
 
 SUMMARY = "summary.csv"
@@ -91,12 +90,16 @@ def _matches(word: str, out: Path) -> tuple[Path | None, list[Path]]:
 
 
 def _files_of(path: Path, out: Path) -> Iterable[Path]:
-    """A file, or all in a folder; links that lead nowhere are files that cannot be read."""
+    """A file, or all in a folder but hidden ones, such as macOS leaves (.DS_Store, ._mask.png).
+
+    Links that lead nowhere are files that cannot be read.
+    """
     if not path.is_dir():
         return [path]
     out = out.resolve()
     inner = (p for p in sorted(path.rglob("*")) if p.is_file() or not p.exists())
-    return [p for p in inner if out not in p.resolve().parents]
+    seen = (p for p in inner if not any(n.startswith(".") for n in p.relative_to(path).parts))
+    return [p for p in seen if out not in p.resolve().parents]
 
 
 def _named(found: dict[Path, str]) -> list[Source]:
@@ -140,7 +143,7 @@ def skeletonize_files(
         asked: files, folders, globs.
         out: folder to write.
         options: how.
-        formats: keys of `FORMATS`.
+        formats: keys of `formats.FORMATS`.
 
     Returns:
         how many images could not be read; each is named.
@@ -148,13 +151,14 @@ def skeletonize_files(
     Raises:
         UserError: see `find_images`; an unknown format.
     """
-    if not formats or (unknown := [f for f in formats if f not in FORMATS]):
-        asked_for = unknown[0] if formats else "is empty"
-        raise UserError(f"--formats {asked_for}: expected some of {', '.join(FORMATS)}")
+    try:
+        write = writers(formats)
+    except UserError as error:
+        raise UserError(f"--{error}") from None
     sources, others = find_images(asked, out)
     announce("skeletonize", [Path(a) for a in asked], [out])
     done: list[_Done] = []
-    work = partial(_skeletonize_file, out=out, options=options, formats=formats)
+    work = partial(_skeletonize_file, out=out, options=options, write=write)
     results = map(work, sources) if options.method == "canet" else in_threads(work, sources)
     try:
         done.extend(progress(results, total=len(sources), unit="image", delay=2))
@@ -187,16 +191,18 @@ class _Done:
     problem: str = ""
 
 
-def _skeletonize_file(source: Source, out: Path, options: Options, formats: Sequence[str]) -> _Done:
+def _skeletonize_file(source: Source, out: Path, options: Options, write: list[Writer]) -> _Done:
     done = _Done([], [])
     try:
-        for page in read_pages(source.path, labels=options.labels):
+        for page in read_pages(source.path, options.kind):
             place = f" page {page.number}" if page.number else ""
             try:
                 skeleton = skeleton_of(page.grey, page.opaque, options)
             except UserError as error:
                 raise Unreadable(f"{error!s}{place}") from None
-            _write(skeleton, page, out / source.name, formats)
+            folder = out / source.name
+            for writer in write:
+                writer(skeleton, folder / f"page-{page.number:03d}" if page.number else folder)
             warnings = skeleton.mask.warnings
             done.warnings += [f"{shown(source.path)}{place}: {w}" for w in warnings]
             row = {"image": Path(source.name).as_posix(), "page": page.number or ""}
@@ -210,12 +216,6 @@ def _skeletonize_file(source: Source, out: Path, options: Options, formats: Sequ
             raise  # of what is written
         done.problem = f"{shown(source.path)}: {error.strerror}"
     return done
-
-
-def _write(skeleton: Skeleton, page: Page, folder: Path, formats: Sequence[str]) -> None:
-    folder = folder / f"page-{page.number:03d}" if page.number else folder
-    for name in formats:
-        FORMATS[name](skeleton, folder)
 
 
 def _tell(kind: str, lines: list[str]) -> None:

@@ -1,7 +1,7 @@
 """A skeleton as files: PNG, overlay, SVG, tables, GraphML, GeoJSON, SWC."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order
 
+from canet.core.console import UserError
 from canet.core.files import write_text, write_with
 from canet.core.images import encode_png, write_png
 from canet.geometry.outline import piece_outlines
@@ -30,6 +31,7 @@ END, JUNCTION = (20, 20, 20), (200, 20, 30)
 OVERLAY_PX = 1024  # that small images are enlarged to, about
 APART = 0.5  # of their radius, from one circle that is drawn to the next
 SHIFT = 6  # bits behind the point of a position that OpenCV draws
+Writer = Callable[[Skeleton, Path], None]  # into a folder
 
 
 def write_png_file(skeleton: Skeleton, folder: Path) -> None:
@@ -208,7 +210,7 @@ def write_swc(skeleton: Skeleton, folder: Path) -> None:
     write_text(folder / "skeleton.swc", "\n".join(lines) + "\n")
 
 
-FORMATS: dict[str, Callable[[Skeleton, Path], None]] = {
+FORMATS: dict[str, Writer] = {
     "png": write_png_file,
     "overlay": write_overlay,
     "svg": write_svg,
@@ -217,3 +219,17 @@ FORMATS: dict[str, Callable[[Skeleton, Path], None]] = {
     "geojson": write_geojson,
     "swc": write_swc,
 }
+
+
+def writers(names: Iterable[str]) -> list[Writer]:
+    """What writes the formats of these names.
+
+    Raises:
+        UserError: there is no such format, or none is asked for.
+    """
+    names = list(names)
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not names:
+        asked = unknown[0] if unknown else "is empty"
+        raise UserError(f"formats {asked}: expected some of {', '.join(FORMATS)}")
+    return [FORMATS[name] for name in names]

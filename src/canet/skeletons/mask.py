@@ -81,13 +81,21 @@ def find_mask(image: np.ndarray, opaque: np.ndarray | None, options: Options) ->
     if opaque is not None:
         mask.objects[~opaque] = 0
     if not mask.inside.any() and image.any():
-        mask.warnings.append("nothing is inside (--threshold otsu, --invert)")
+        mask.warnings.append("nothing is inside (--threshold otsu or alpha, --invert)")
+    is_drawing = options.threshold is None and not options.labels and not options.invert
+    if is_drawing and opaque is not None and _is_mostly_outside(opaque, mask.inside):
+        mask.warnings.append("most of what is opaque is outside (--threshold alpha)")
     if not options.labels and not options.invert and looks_inverted(mask.inside):
         mask.warnings.append("looks black on white: nearly all of the border is inside (--invert)")
     _close(mask, options.close)
     _fill(mask, options.fill_holes)
     _drop_small(mask, options.min_area)
     return mask
+
+
+def _is_mostly_outside(opaque: np.ndarray, inside: np.ndarray) -> bool:
+    """Whether a cut-out may have been cut at its brightness, (H, W) bool twice."""
+    return not opaque.all() and 2 * np.count_nonzero(inside) < np.count_nonzero(opaque)
 
 
 def _finite(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,6 +127,9 @@ def _labelled(image: np.ndarray) -> Mask:
 def _thresholded(image: np.ndarray, options: Options) -> Mask:
     low, high = image.min(), image.max()
     levels = len(np.unique(image))
+    if options.threshold == "alpha":
+        level = 127.5 if image.dtype == np.uint8 else _half(image)
+        return Mask((image > level).astype(np.int32), np.array([1]), level)
     if options.threshold is not None:
         is_otsu = options.threshold == "otsu"
         level = float(low) if is_otsu and low == high else options.threshold

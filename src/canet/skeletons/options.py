@@ -4,6 +4,7 @@ import argparse
 import math
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
+from typing import Literal
 
 from canet.core.console import UserError
 
@@ -18,7 +19,8 @@ class Options:
 
     Attributes:
         threshold: what lies above it is inside: a grey level, `otsu`, or None: a binary image as it
-            is, a grey one at half of its range, a label image above 0.
+            is, a grey one at half of its range, a label image above 0. `alpha`: what is at least
+            half opaque, of cut-outs in colour.
         labels: each value above 0 is an object of its own; else touching ones are one.
         invert: black on white.
         close: px: gaps up to about twice this are closed (by a disk of this radius).
@@ -89,10 +91,10 @@ class Options:
             raise UserError(f"spacing {self.spacing}: expected more than 0")
         object.__setattr__(self, "spacing", spacing)
         self.tolerance_of(1.0)
-        if self.threshold not in ("otsu", None):
-            level = _number(self.threshold, "threshold", "a grey level or otsu")
-            if not math.isfinite(level):
-                raise UserError(f"threshold {self.threshold}: expected a grey level or otsu")
+        if self.threshold not in ("otsu", "alpha", None):
+            wanted = "a grey level, otsu or alpha"
+            if not math.isfinite(_number(self.threshold, "threshold", wanted)):
+                raise UserError(f"threshold {self.threshold}: expected {wanted}")
 
     def tolerance_of(self, width_px: float) -> float:
         """The tolerance in px for an object of a width."""
@@ -103,6 +105,13 @@ class Options:
         if not 0 <= value < math.inf:
             raise UserError(f"tolerance {self.tolerance}: expected {wanted}")
         return value / 100 * width_px if share else value
+
+    @property
+    def kind(self) -> Literal["brightness", "labels", "alpha"]:
+        """What is taken of an image, see `read.read_pages`."""
+        if self.labels:
+            return "labels"
+        return "alpha" if self.threshold == "alpha" else "brightness"
 
     @property
     def prunes(self) -> bool:
@@ -123,7 +132,7 @@ def _number(value: object, name: str, wanted: str) -> float:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add a switch for each field of `Options`."""
     mask = parser.add_argument_group("mask (default: a binary image as it is, grey at one half)")
-    mask.add_argument("--threshold", metavar="otsu|VALUE", help="what lies above is inside")
+    mask.add_argument("--threshold", metavar="VALUE|otsu|alpha", help="what lies above is inside")
     mask.add_argument("--labels", action="store_true", help="each value is an object of its own")
     mask.add_argument("--invert", action="store_true", help="black on white")
     mask.add_argument("--close", type=int, metavar="PX", help="close gaps by a disk of this radius")

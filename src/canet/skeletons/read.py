@@ -3,10 +3,13 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from tifffile import TiffFile
 
 from canet.core.console import UserError
 from canet.core.images import MOST_PIXELS, SIXTEEN_BITS, Unreadable, grey_and_alpha, silhouette
@@ -24,8 +27,10 @@ FORMATS = {  # what Pillow calls a file's content, by the end of its name
 ARRAY = ".npy"
 SUFFIXES = (*FORMATS, ARRAY)
 MOST_BYTES = 8 * MOST_PIXELS
+TIFF_BEGINS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as Pillow's
 Grey = tuple[np.ndarray, np.ndarray | None]  # (H, W) numbers; (H, W) bool, False where clear
+Kind = Literal["brightness", "labels", "alpha"]  # what a picture's numbers are
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,15 @@ class Page:
     opaque: np.ndarray | None
 
 
-def read_pages(path: Path, *, labels: bool = False) -> Iterator[Page]:
+def read_pages(path: Path, kind: Kind = "brightness") -> Iterator[Page]:
     """The images of a file: one, a TIFF's pages, an animation's frames, an array's first axis.
 
-    Colours become their brightness, or a number each where they are labels; the levels of a
-    palette are its colours, or where they are labels its indices. Nothing is turned or rescaled.
+    Photographs are turned as their EXIF orientation says; nothing is rescaled.
+
+    Args:
+        path: of a file that ends in one of `SUFFIXES`.
+        kind: `brightness`; `labels`: a number for each colour, or a palette's indices; `alpha`: the
+            opacity.
 
     Raises:
         Unreadable: it is none of `FORMATS`, not what its name says, damaged or too large.
@@ -60,7 +69,7 @@ def read_pages(path: Path, *, labels: bool = False) -> Iterator[Page]:
         raise Unreadable("is no file" if path.exists() else "does not exist")
     if path.stat().st_size > MOST_BYTES:
         raise Unreadable("is too large for an image; make it smaller")
-    pages = _array_pages(path, labels) if suffix == ARRAY else _image_pages(path, labels)
+    pages = _array_pages(path, kind) if suffix == ARRAY else _image_pages(path, kind)
     try:
         yield from pages
     except (Unreadable, UserError, OSError, MemoryError) as error:
@@ -75,11 +84,16 @@ def _brief(error: Exception) -> str:
     return " ".join(str(error).split())[:80] or type(error).__name__
 
 
-def _image_pages(path: Path, labels: bool) -> Iterator[Page]:
+def _image_pages(path: Path, kind: Kind) -> Iterator[Page]:
     wanted, content = FORMATS[path.suffix.lower()], path.read_bytes()
     try:
         image = Image.open(io.BytesIO(content), formats=[*set(FORMATS.values())])
+    except Image.DecompressionBombError:
+        raise Unreadable(f"has more than {MOST_PIXELS:,} pixels; make it smaller") from None
     except UnidentifiedImageError:
+        if wanted == "TIFF" and content[:4] in TIFF_BEGINS:
+            yield from _rare_tiff_pages(content, kind)
+            return
         what = "is empty" if not content else f"is not a {wanted} that can be read"
         raise Unreadable(f"{what}; copy or export it again") from None
     is_phone = (image.format, wanted) == ("MPO", "JPEG")  # a JPEG, then previews or depths
@@ -90,7 +104,17 @@ def _image_pages(path: Path, labels: bool) -> Iterator[Page]:
         _check_size(page.size)
         if several and page.format == "GIF":  # only the first frame keeps the palette's indices
             page = page.convert("RGBA")
-        yield Page(number if several else 0, *_decoded(page, labels))
+        if not several:
+            ImageOps.exif_transpose(page, in_place=True)
+        yield Page(number if several else 0, *_decoded(page, kind))
+
+
+def _rare_tiff_pages(content: bytes, kind: Kind) -> Iterator[Page]:
+    """Those of numbers that Pillow has no mode for, such as 64 bits."""
+    with TiffFile(io.BytesIO(content)) as file:
+        for number, page in enumerate(file.pages, start=1):
+            _check_size((page.imagewidth, page.imagelength))
+            yield Page(number if len(file.pages) > 1 else 0, *to_grey(page.asarray(), kind))
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -101,8 +125,10 @@ def _check_size(size: tuple[int, int]) -> None:
         )
 
 
-def _decoded(image: Image.Image, labels: bool) -> Grey:
-    if labels and image.mode in ("P", "LA", "RGB", "RGBA"):
+def _decoded(image: Image.Image, kind: Kind) -> Grey:
+    if kind == "alpha":
+        return _alpha(image), None
+    if kind == "labels" and image.mode in ("P", "LA", "RGB", "RGBA"):
         return _numbers(image), _opacity(image)
     if image.mode == "F" or (image.mode in SIXTEEN_BITS and image.format != "PNG"):
         values = np.array(image)
@@ -110,7 +136,7 @@ def _decoded(image: Image.Image, labels: bool) -> Grey:
     grey, alpha = grey_and_alpha(image)
     if alpha is None:
         return grey, None
-    is_drawing = grey.dtype == np.uint8 and not labels
+    is_drawing = grey.dtype == np.uint8 and kind == "brightness"
     return silhouette(grey, alpha) if is_drawing else (grey, alpha > 0)
 
 
@@ -123,19 +149,24 @@ def _numbers(image: Image.Image) -> np.ndarray:
 
 def _opacity(image: Image.Image) -> np.ndarray | None:
     """(H, W) bool, None where nothing can be clear."""
+    return _alpha(image) > 0 if image.has_transparency_data else None
+
+
+def _alpha(image: Image.Image) -> np.ndarray:
+    """(H, W) uint8, 255 opaque."""
     if not image.has_transparency_data:
-        return None
-    return np.array(image.convert("RGBA").getchannel("A")) > 0
+        raise Unreadable("is opaque all over; leave --threshold alpha out")
+    return np.array(image.convert("RGBA").getchannel("A"))
 
 
-def _array_pages(path: Path, labels: bool) -> Iterator[Page]:
+def _array_pages(path: Path, kind: Kind) -> Iterator[Page]:
     array = _squeezed(np.load(path, allow_pickle=False, mmap_mode="r"))
     pages = array if _is_stack(array) else array[None]
     if pages.ndim not in (3, 4):
         raise Unreadable(f"is an array of shape {array.shape}; expected (height, width)")
     for number, page in enumerate(pages, start=1):
         _check_size(page.shape[1::-1])
-        yield Page(number if len(pages) > 1 else 0, *to_grey(np.array(page), labels))
+        yield Page(number if len(pages) > 1 else 0, *to_grey(np.array(page), kind))
 
 
 def _is_stack(array: np.ndarray) -> bool:
@@ -155,11 +186,37 @@ def _squeezed(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def to_grey(array: np.ndarray, labels: bool = False) -> Grey:
-    """An array as grey levels and opacity: (H, W) stays, (H, W, 3 or 4) are colours."""
+def read_image(image: np.ndarray | Image.Image | str | Path, kind: Kind = "brightness") -> Grey:
+    """One image, wherever it comes from, as numbers and opacity.
+
+    Raises:
+        Unreadable: see `read_pages`; or the file has several images.
+        OSError: it cannot be opened.
+    """
+    if isinstance(image, str | Path):
+        pages = [*islice(read_pages(Path(image), kind), 2)]
+        if len(pages) != 1:
+            raise Unreadable("has several images; give one, as an array" if pages else "has none")
+        return pages[0].grey, pages[0].opaque
+    if isinstance(image, Image.Image):
+        return _decoded(image, kind)
+    return to_grey(np.asarray(image), kind)
+
+
+def to_grey(array: np.ndarray, kind: Kind = "brightness") -> Grey:
+    """An array as numbers and opacity: (H, W) stays, (H, W, 3 or 4) are colours.
+
+    Raises:
+        Unreadable: it has no opacity, which is asked for.
+    """
     array = _squeezed(array)
+    if _has_colours(array) and array.dtype == np.uint8:
+        return _decoded(Image.fromarray(np.ascontiguousarray(array)), kind)
+    alpha = array[..., 3] if _has_colours(array) and array.shape[2] == 4 else None
+    if kind == "alpha":
+        if alpha is None:
+            raise Unreadable("is opaque all over; leave --threshold alpha out")
+        return alpha, None
     if _has_colours(array):
-        if array.dtype != np.uint8:
-            return array[..., :3] @ BRIGHTNESS, array[..., 3] > 0 if array.shape[2] == 4 else None
-        return _decoded(Image.fromarray(np.ascontiguousarray(array)), labels)
+        return array[..., :3] @ BRIGHTNESS, None if alpha is None else alpha > 0
     return array, None

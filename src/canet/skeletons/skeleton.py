@@ -1,7 +1,9 @@
 """A skeleton: pixels, graph, and tables of its branches and nodes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -9,6 +11,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from canet.core.images import encode_png
 from canet.geometry.graph import SkeletonGraph
 from canet.postprocess.rescale import topology
 from canet.skeletons.mask import Mask
@@ -183,3 +186,20 @@ class Skeleton:
                 radii=self.graph.inscribed[branch.nodes] * size,
             )
         return graph
+
+    def save(self, folder: str | Path, formats: Iterable[str] = ("png",)) -> None:
+        """Write files as `skeletonize.py` does: png, overlay, svg, csv, graphml, geojson, swc.
+
+        Raises:
+            UserError: there is no such format.
+        """
+        from canet.skeletons.formats import writers  # which know what a skeleton is
+
+        for write in writers(formats):
+            write(self, Path(folder))
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows: branches in colours over the mask."""
+        from canet.skeletons.formats import overlay
+
+        return encode_png(overlay(self))

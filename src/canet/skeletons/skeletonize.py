@@ -1,32 +1,37 @@
 """From an image to a skeleton, its spurs pruned."""
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from canet.core.console import UserError, shown
+from canet.core.images import Unreadable
 from canet.geometry.graph import Samples, SkeletonGraph
 from canet.geometry.pixel_graph import graph_of_pixels, merge_junctions
 from canet.geometry.thinning import thin_to
 from canet.skeletons.mask import find_mask
 from canet.skeletons.methods import Line, draw_line
 from canet.skeletons.options import Options
-from canet.skeletons.read import to_grey
+from canet.skeletons.read import read_image
 from canet.skeletons.skeleton import Skeleton
 
 BESIDE_PX = 2.0  # of a junction: pixels there may lie on another of its branches
 MOVED_PX = 0.9  # by how much a circle may be larger than the tolerance allows
 
 
-def skeletonize(image: np.ndarray, **options: object) -> Skeleton:
+def skeletonize(image: np.ndarray | Image.Image | str | Path, **options: object) -> Skeleton:
     """The skeleton of a mask.
 
-        >>> skeleton = canet.skeletonize(mask)
+        >>> skeleton = canet.skeletonize("mask.png")
         >>> skeleton.pixels, skeleton.branches, skeleton.to_networkx()
         >>> canet.skeletonize(labels, labels=True, spacing=0.65, unit="um").branches
 
     Args:
-        image: (H, W) bool or numbers, or (H, W, 3 or 4) uint8 RGB or RGBA.
+        image: (H, W) bool or numbers, or (H, W, 3 or 4) uint8 RGB or RGBA; one of Pillow's; or the
+            path of a file with one image (`read.read_pages` gives each of several).
         options: the fields of `Options`, which says what they mean.
 
     Returns:
@@ -37,10 +42,14 @@ def skeletonize(image: np.ndarray, **options: object) -> Skeleton:
         `graph.radius` redraw the mask up to the tolerance and a pixel.
 
     Raises:
-        UserError: an option is out of its range, or the image is no mask.
+        UserError: an option is out of its range, the file cannot be read, or the image is no mask.
     """
     asked = Options(**options)
-    return skeleton_of(*to_grey(np.asarray(image), asked.labels), asked)
+    try:
+        return skeleton_of(*read_image(image, asked.kind), asked)
+    except Unreadable as error:
+        where = f"{shown(Path(image))}: " if isinstance(image, str | Path) else "the image "
+        raise UserError(f"{where}{error}") from None
 
 
 def skeleton_of(grey: np.ndarray, opaque: np.ndarray | None, options: Options) -> Skeleton:
