@@ -188,6 +188,8 @@ def test_cleaning_is_off_unless_asked_for_and_counted():
         ({"spacing": 0}, "spacing 0: expected more than 0"),
         ({"prune_salience": 3, "method": "lee"}, "lee knows no outline"),
         ({"tolerance": 3, "method": "lee"}, "tolerance is for compact; lee has none"),
+        ({"weights": "cpu"}, "weights is for canet; compact has none"),
+        ({"weights": "nowhere", "method": "canet"}, "no run nowhere; trained runs: "),
         ({"tolerance": "5%", "method": "canet"}, "tolerance is for compact; canet has none"),
         ({"reach_border": True, "method": "thin"}, "for compact and canet; thin has none"),
         ({"labels": True, "invert": True}, "leave threshold and invert out"),

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from foreign_masks import blobs, cross, eight, hand, lines, ring
+from guarantees import check_topology
 from skimage import morphology
 
 import canet
@@ -156,3 +157,10 @@ def test_under_any_turn_the_axis_stays_and_tips_with_it():
         middle = np.abs((graph.xy - 150.5) @ way / 100) < 90
         assert np.abs(beside[middle]).max() < 0.8
         assert graph.inscribed[middle] == pytest.approx(10.3, abs=0.8)
+
+
+def test_networks_of_ones_own_draw_too(trained):
+    mask = hand(128)
+    own = canet.skeletonize(mask, method="canet", weights=str(trained.run_folder))
+    check_topology(own, mask)
+    assert (own.pixels != canet.skeletonize(mask, method="canet").pixels).any()

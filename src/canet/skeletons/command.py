@@ -22,9 +22,11 @@ examples:
   python src/skeletonize.py scans/ --out lines --formats png,overlay,csv
   python src/skeletonize.py vessels.tif --spacing 0.65 --unit um --formats csv,swc
   python src/skeletonize.py "photos/**/*.jpg" --threshold otsu --invert --fill-holes 20
+  python src/skeletonize.py icons/ --threshold alpha              cut-outs in colour
   python src/skeletonize.py cells.npy --labels --min-area 30      each label by itself
   python src/skeletonize.py hand.png --tolerance 5% --prune-radii 1.5      fewer branches
   python src/skeletonize.py roads.png --reach-border              lines that leave the image
+  python src/skeletonize.py masks/ --method canet --weights my_run      a network of your own
   python src/skeletonize.py mask.png --method medial_axis         scikit-image's, to compare
 """
 

@@ -70,7 +70,7 @@ def _draw(mask: np.ndarray, options: Options) -> tuple[np.ndarray, SkeletonGraph
     if options.method == "canet":
         from canet.skeletons.by_network import network_line  # torch takes seconds to import
 
-        return network_line(mask), SkeletonGraph.empty(), 0.0
+        return network_line(mask, options.weights), SkeletonGraph.empty(), 0.0
     tolerances = _tolerances(mask, options)
     graphs, around = [], []
     for outline, tolerance_px in zip(piece_outlines(mask), tolerances):

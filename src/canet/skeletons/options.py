@@ -28,6 +28,8 @@ class Options:
         min_area: px²: objects of less area are left out.
         method: `compact` (geometry), `canet` (the trained network), or scikit-image's
             `skeletonize`, `lee`, `medial_axis`, `thin`, whose pixels stay as they are.
+        weights: of `canet`: a trained run's name or folder, or a folder of exported weights; None:
+            those that come along.
         tolerance: of `compact`: how far the mask redrawn from the skeleton's circles may differ,
             in px, or such as `5%` of each object's width (its largest circle's diameter).
         reach_border: of `compact` and `canet`: lines go on to the image's border, where the mask
@@ -50,6 +52,7 @@ class Options:
     fill_holes: int = 0
     min_area: int = 0
     method: str = "compact"
+    weights: str | None = None
     tolerance: float | str = 2.0
     reach_border: bool = False
     prune_length: float = 0.0
@@ -69,6 +72,8 @@ class Options:
                 f"method canet: needs {', '.join(NETWORK_NEEDS)}; install the package with its "
                 f"extra: pip install '.[train]'"
             )
+        if self.weights and self.method != "canet":
+            raise UserError(f"weights is for canet; {self.method} has none")
         if self.prune_salience and self.method != "compact":
             raise UserError(f"prune_salience is for compact; {self.method} knows no outline")
         if self.method in SCIKIT_IMAGE and self.reach_border:
@@ -140,6 +145,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     mask.add_argument("--min-area", type=int, metavar="PX²", help="leave out smaller objects")
     line = parser.add_argument_group("skeleton")
     line.add_argument("--method", choices=METHODS, help="(default: compact)")
+    line.add_argument("--weights", metavar="RUN", help="of canet (default: those that come along)")
     line.add_argument(
         "--tolerance", metavar="PX|N%", help="of compact (default: 2), or of the width"
     )
