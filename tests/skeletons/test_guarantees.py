@@ -24,7 +24,9 @@ def test_by_geometry(size, tolerance):
             raise AssertionError(f"{name}: {error}") from error
 
 
-@pytest.mark.parametrize("options", [{"reach_border": True}, {"tolerance": "20%"}])
+@pytest.mark.parametrize(
+    "options", [{"reach_border": True}, {"reach_outline": True}, {"tolerance": "20%"}]
+)
 def test_with_other_switches(options):
     for name, mask in all_kinds(64):
         try:
@@ -57,4 +59,4 @@ def test_what_is_pruned_leaves_pieces_and_loops():
 def test_odd_sizes_empty_and_full(shape):
     for mask in (np.zeros(shape, bool), np.ones(shape, bool)):
         check_topology(canet.skeletonize(mask), mask)
-        check_topology(canet.skeletonize(mask, reach_border=True), mask)
+        check_topology(canet.skeletonize(mask, reach_border=True, reach_outline=True), mask)

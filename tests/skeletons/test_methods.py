@@ -159,6 +159,18 @@ def test_under_any_turn_the_axis_stays_and_tips_with_it():
         assert graph.inscribed[middle] == pytest.approx(10.3, abs=0.8)
 
 
+@pytest.mark.parametrize("options", [{"tolerance": 5}, {"method": "canet"}])
+def test_lines_reach_the_outline_on_demand(options):
+    rod = np.zeros((160, 220), np.uint8)
+    cv2.line(rod, (30, 40), (180, 110), 1, 21)  # with round ends
+    plain, through = (canet.skeletonize(rod, reach_outline=r, **options) for r in (False, True))
+    assert plain.summary["branches"] == through.summary["branches"] == 1
+    assert not (plain.pixels & ~through.pixels).any()
+    short, long = (skeleton.summary["length"] for skeleton in (plain, through))
+    assert short + 10 < long == pytest.approx(np.hypot(150, 70) + 21, rel=0.08)
+    assert (through.nodes["radius"] < 2).all() and (plain.nodes["radius"] > 4).all()
+
+
 def test_networks_of_ones_own_draw_too(trained):
     mask = hand(128)
     own = canet.skeletonize(mask, method="canet", weights=str(trained.run_folder))

@@ -8,8 +8,16 @@ from typing import Literal
 
 from canet.core.console import UserError
 
+OURS = ("compact", "canet")
 SCIKIT_IMAGE = ("skeletonize", "lee", "medial_axis", "thin")
-METHODS = ("compact", "canet", *SCIKIT_IMAGE)
+METHODS = (*OURS, *SCIKIT_IMAGE)
+ONLY_FOR = {  # switches that not every method has
+    "weights": ("canet",),
+    "tolerance": ("compact",),
+    "reach_border": OURS,
+    "reach_outline": OURS,
+    "prune_salience": ("compact",),
+}
 NETWORK_NEEDS = ("torch", "segmentation_models_pytorch", "timm", "safetensors")
 
 
@@ -34,6 +42,8 @@ class Options:
             in px, or such as `5%` of each object's width (its largest circle's diameter).
         reach_border: of `compact` and `canet`: lines go on to the image's border, where the mask
             does.
+        reach_outline: of `compact` and `canet`: lines go on straight from their ends to the mask's
+            outline, as lengths of rods are measured.
         prune_length: px: end branches that are shorter go, the shortest first.
         prune_radii: … shorter than this many radii of the mask at their junction.
         prune_salience: px: … for which less outline than this would be lost (arc less chord; of
@@ -55,6 +65,7 @@ class Options:
     weights: str | None = None
     tolerance: float | str = 2.0
     reach_border: bool = False
+    reach_outline: bool = False
     prune_length: float = 0.0
     prune_radii: float = 0.0
     prune_salience: float = 0.0
@@ -72,14 +83,9 @@ class Options:
                 f"method canet: needs {', '.join(NETWORK_NEEDS)}; install the package with its "
                 f"extra: pip install '.[train]'"
             )
-        if self.weights and self.method != "canet":
-            raise UserError(f"weights is for canet; {self.method} has none")
-        if self.prune_salience and self.method != "compact":
-            raise UserError(f"prune_salience is for compact; {self.method} knows no outline")
-        if self.method in SCIKIT_IMAGE and self.reach_border:
-            raise UserError(f"reach_border is for compact and canet; {self.method} has none")
-        if self.method != "compact" and self.tolerance != Options.tolerance:
-            raise UserError(f"tolerance is for compact; {self.method} has none")
+        for name, methods in ONLY_FOR.items():
+            if self.method not in methods and getattr(self, name) != getattr(Options, name):
+                raise UserError(f"{name} is for {' and '.join(methods)}; {self.method} has none")
         if self.labels and (self.threshold is not None or self.invert):
             raise UserError("labels takes the values as they are; leave threshold and invert out")
 
@@ -150,6 +156,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--tolerance", metavar="PX|N%", help="of compact (default: 2), or of the width"
     )
     line.add_argument("--reach-border", action="store_true", help="end at the border, as the mask")
+    line.add_argument("--reach-outline", action="store_true", help="go on to the mask's outline")
     line.add_argument("--prune-length", type=float, metavar="PX", help="cut shorter end branches")
     line.add_argument("--prune-radii", type=float, metavar="K", help="… than K radii at their root")
     line.add_argument("--prune-salience", type=float, metavar="PX", help="… that add less outline")

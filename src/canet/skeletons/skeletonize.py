@@ -19,6 +19,7 @@ from canet.skeletons.read import read_image
 from canet.skeletons.skeleton import Skeleton
 
 BESIDE_PX = 2.0  # of a junction: pixels there may lie on another of its branches
+BACK_PX = 3.0  # from a line's end, where its direction is looked for at least
 MOVED_PX = 0.9  # by how much a circle may be larger than the tolerance allows
 
 
@@ -64,6 +65,8 @@ def skeleton_of(grey: np.ndarray, opaque: np.ndarray | None, options: Options) -
         drawn = _MeasuredLine(line, own, options)
         if options.prunes:
             drawn.prune()
+        if options.reach_outline:
+            drawn.extend()
         pixels[box] |= drawn.pixels
         graphs.append(drawn.graph.moved((box[1].start, box[0].start)))
         labels.append(np.full(len(graphs[-1]), mask.values[number - 1]))
@@ -90,6 +93,7 @@ class _MeasuredLine:
 
     def __init__(self, line: Line, mask: np.ndarray, options: Options):
         self.options, self.pixels = options, line.pixels
+        self.mask, self.depth = mask, line.depth
         _, self.part = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
         self.number = np.full(line.pixels.shape, -1, np.int32)
         self.number[line.pixels] = np.arange(np.count_nonzero(line.pixels))
@@ -117,6 +121,39 @@ class _MeasuredLine:
             rest[self.pixels] = ~gone[self.node_of]
             self.pixels = thin_to(rest, rest)
             self.graph, self.node_of = self._graph()
+
+    def extend(self) -> None:
+        """Let lines go on straight from their ends until the mask ends, or another line is near."""
+        for branch in self.graph.branches:
+            for nodes in (branch.nodes, branch.nodes[::-1]):
+                if self.graph.degree[nodes[0]] == 1:
+                    self._go_on(nodes)
+        self.pixels = thin_to(self.pixels, self.pixels)
+        self.graph, self.node_of = self._graph()
+
+    def _go_on(self, nodes: np.ndarray) -> None:
+        """Add the pixels ahead of a branch's first node, seen from a radius (or more) behind it."""
+        xy = self.graph.xy[nodes]
+        away = np.hypot(*(xy - xy[0]).T)
+        is_behind = away >= max(self.graph.inscribed[nodes[0]], BACK_PX)
+        behind = int(np.argmax(is_behind)) if is_behind.any() else -1
+        others = self.pixels.copy()
+        own = np.minimum(xy[: behind % len(xy) + 1], np.subtract(others.shape[::-1], 1))
+        columns, rows = own.astype(int).T
+        others[rows, columns] = False
+        near = cv2.dilate(others.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        ahead = (xy[0] - xy[behind]) / away[behind]
+        way = _straight_on(xy[0], ahead, self.mask & ~near) & ~self.pixels
+        rows, columns = np.nonzero(way)
+        self.number[way] = len(self.samples.xy) + np.arange(len(rows))
+        inscribed = self.depth[way] - 0.5
+        unknown = np.full(len(rows), np.nan)
+        along = (np.stack([columns, rows], axis=1) + 0.5 - xy[0]) @ ahead
+        on_ray = xy[0] + along[:, None] * ahead
+        more = Samples(on_ray, inscribed, unknown, unknown, inscribed)
+        both = ((getattr(of, f.name) for of in (self.samples, more)) for f in fields(Samples))
+        self.samples = Samples(*map(np.concatenate, map(list, both)))
+        self.pixels |= way
 
     def _spurs(self) -> list:
         """The shortest branch to cut at each junction."""
@@ -168,3 +205,22 @@ def _measured(line: Line) -> Samples:
     radius = np.fmin(samples.radius, inscribed + line.tolerance_px + MOVED_PX)
     radius = np.where(np.isnan(samples.radius), inscribed, radius)
     return replace(samples, inscribed=inscribed, radius=radius)
+
+
+def _straight_on(start: np.ndarray, ahead: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """The free pixels on a ray up to the first that is not, (H, W) bool.
+
+    Args:
+        start: (2,) x and y, px.
+        ahead: (2,) of length 1.
+        free: (H, W) bool.
+    """
+    height, width = free.shape
+    steps = np.arange(0, height + width, 0.25)[:, None]
+    columns, rows = np.floor(start + steps * ahead).astype(int).T
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    inside[inside] = free[rows[inside], columns[inside]]
+    end = len(inside) if inside.all() else int(np.argmin(inside))
+    way = np.zeros_like(free)
+    way[rows[:end], columns[:end]] = True
+    return way
