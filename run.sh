@@ -10,7 +10,9 @@ GEOMETRY_STAGES=(make_demo_data check_input make_folds train_geometry make_submi
 
 usage() {
   cat <<'TEXT'
-usage: bash run.sh [RECIPE] [key=value ...]    set up, then run every stage
+usage: bash run.sh [RECIPE] [key=value ...] [--force]
+                                               set up, then run every stage; --force: also what is
+                                               current, trainings anew (the old ones are kept)
        bash run.sh tables [TABLE ...] [options] [key=value ...]
                                                set up, then train the rows of the tables
        bash run.sh test [pytest options]       set up, then run the fast tests; --slow: the slow
@@ -41,7 +43,7 @@ examples:
   bash run.sh
   bash run.sh demo train.epochs=4
   bash run.sh cpu folds.scheme=grouped
-  bash run.sh geometry
+  bash run.sh geometry --force
   bash run.sh tables --minutes 25
   bash run.sh tables table3 train.epochs=60
   bash run.sh app
@@ -131,7 +133,7 @@ run_tests() {
 
 main() {
   case "${1:-}" in -h | --help) usage; exit 0 ;; esac
-  local base recipe reason overrides=() stage number=0
+  local base recipe= reason word changes=() overrides=() force=() stage number=0
   base=$(find_python)
   if [ "${1:-}" = test ]; then
     shift
@@ -154,25 +156,40 @@ main() {
     set_up "$base" "$@"
     run_tables "$@"
   fi
-  if [ $# -gt 0 ] && { [[ $1 != *=* ]] || [ -f "$1" ]; }; then # a run's name may hold a =
+  if [ $# -gt 0 ] && { [[ $1 != *=* && $1 != -* ]] || [ -f "$1" ]; }; then # a run may be named a=b
     recipe=$1; shift
+    [ -f "pipelines/$recipe.yaml" ] || [ -f "$recipe" ] ||
+      die "no recipe $recipe; there are $(cd pipelines && echo *.yaml | sed 's/\.yaml//g')"
     echo "recipe $recipe, as asked"
-  else
-    reason=$(PYTHONPATH=src "$base" -m canet.core.default_recipe "$@") || exit 1
+  fi
+  for word in "$@"; do
+    case $word in
+      --force) force=(--force) ;;
+      --set) die "leave --set out, as in bash run.sh cpu train.epochs=20" ;;
+      -*) die "no option $word; bash run.sh --help shows what there is" ;;
+      *=*) changes+=("$word") ;;
+      *) die "$word is no override: write key=value, such as train.epochs=20" ;;
+    esac
+  done
+  if [ -z "$recipe" ]; then
+    reason=$(PYTHONPATH=src "$base" -m canet.core.default_recipe ${changes[@]+"${changes[@]}"}) ||
+      exit 1
     recipe=${reason%%$'\n'*} reason=${reason#*$'\n'}
     echo "recipe $recipe: $reason"
   fi
-  [ $# -gt 0 ] && overrides=(--set "$@")
+  [ ${#changes[@]} -gt 0 ] && overrides=(--set "${changes[@]}")
   if grep -qs '^method: geometry' "pipelines/$recipe.yaml" "$recipe"; then
     STAGES=("${GEOMETRY_STAGES[@]}")
     set_up "$base" machine.device=cpu
   else
-    set_up "$base" "$@"
+    set_up "$base" ${changes[@]+"${changes[@]}"}
   fi
   for stage in "${STAGES[@]}"; do
     number=$((number + 1)) # said before Python's imports, which take some seconds
     echo "[$number/${#STAGES[@]}] $stage"
-    "$python" "src/$stage.py" --recipe "$recipe" ${overrides[@]+"${overrides[@]}"}
+    case $stage in summarize | report) force=() ;; esac # which are always done anew
+    "$python" "src/$stage.py" --recipe "$recipe" ${overrides[@]+"${overrides[@]}"} \
+      ${force[@]+"${force[@]}"}
     if [ "$recipe:$stage" = demo:make_demo_data ]; then
       show_weights ${overrides[@]+"${overrides[@]}"}
     fi

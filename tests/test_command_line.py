@@ -1,6 +1,7 @@
 """Command lines: help, errors in one line, where commits are marked."""
 
 import ast
+import os
 import subprocess
 import sys
 
@@ -57,6 +58,31 @@ def test_run_sh_explains_itself():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["cup"], "error: no recipe cup; there are base canet canet_all_stages"),
+        (["cpu", "--sedd"], "error: no option --sedd; bash run.sh --help shows what there is"),
+        (["cpu", "--set", "train.epochs=3"], "error: leave --set out, as in bash run.sh cpu train"),
+        (["cpu", "fast"], "error: fast is no override: write key=value, such as train.epochs=20"),
+    ],
+)
+def test_run_sh_refuses_what_it_does_not_know_before_it_installs(words, message):
+    failed = run("bash", "run.sh", *words, check=False)
+    assert failed.returncode == 1 and message in failed.stderr
+    assert "check_input" not in failed.stdout and "setting up" not in failed.stdout
+
+
+def test_letters_that_an_output_lacks_are_written_as_codes(tmp_path):
+    """As in a file or pipe on Windows."""
+    (tmp_path / "手.png").write_bytes(b"no image")
+    words = [sys.executable, REPOSITORY / "src/skeletonize.py", "手.png"]
+    env = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, encoding="cp1252")
+    assert done.returncode == 1 and not done.stderr
+    assert "error: \\u624b.png: is not a PNG that can be read" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
         (("check_input", "--recipe", "cpu", "--set", "data.root=nowhere"), "see input/README.md"),
         (("train", "--recipe", "nothing"), "no recipe nothing"),
         (("train", "--recipe", "cpu", "--set", "train.epoch=1"), "did you mean train.epochs?"),
@@ -72,6 +98,12 @@ def test_errors_are_messages_not_tracebacks(words, message):
     failed = run_script(*words)
     assert failed.code == 1
     assert message in failed.stderr and "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize("words", [["train.epochs=3"], ["--epochs", "3"]])
+def test_a_key_without_set_is_told_how(words):
+    failed = run_script("make_folds", "--recipe", "cpu", *words)
+    assert failed.code == 2 and "by --set, as in --set train.epochs=20" in failed.stderr
 
 
 @pytest.mark.parametrize("decides", ["src/a.py", "pipelines/new.yaml", "tables/budgets/new.yaml"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from canet.core import cli
 from canet.core.console import UserError
 from canet.core.files import write_json
 from canet.core.recipe import Postprocess
@@ -29,6 +30,7 @@ CPU = torch.device("cpu")
 def options(*words: str):
     parser = ArgumentParser()
     add_options(parser)
+    cli.add_overrides(parser)
     return parser.parse_args([*words, "--device", "cpu"])
 
 

@@ -5,18 +5,21 @@ from argparse import ArgumentParser
 import pytest
 import torch
 
+from canet.core import cli
 from canet.core.console import UserError
 from canet.core.files import read_json, write_json
 from canet.core.recipe_files import load
 from canet.core.runs import fold_folder
 from canet.inference.trained_run import load_run
 from canet.submission import make
+from canet.submission.by_network import network_predictor
 from canet.submission.make import add_options, destination, folder_to_use, make_submission
 
 
 def options(*words: str):
     parser = ArgumentParser()
     add_options(parser)
+    cli.add_overrides(parser)
     parser.add_argument("--force", action="store_true")
     return parser.parse_args([*words, "--device", "cpu"])
 
@@ -71,6 +74,22 @@ def test_another_run_is_named_by_the_zip(trained, data_root):
     trained.run_folder.rename(folder)
     make_submission(options("--run", str(folder)), trained)
     assert trained.zip_path.with_name("other.zip").is_file() and not trained.zip_path.exists()
+
+
+def test_what_is_set_goes_over_what_was_tuned_for_another_run(trained):
+    args = options("--run", str(trained.run_folder))
+    args.overrides = ["postprocess.components=one", "predict.batch=1", "train.epochs=9"]
+    changed = {"components": "one", "thin": True}  # of which --set names one
+    asked = trained.model_copy(
+        update={
+            "postprocess": trained.postprocess.model_validate(changed),
+            "predict": trained.predict.model_validate({"batch": 1, "tta": True}),
+        }
+    )
+    predictor = network_predictor(args, asked, trained.run_folder)
+    tuned = trained.postprocess.model_dump()
+    assert predictor.facts["postprocess"] == tuned | {"components": "one"}
+    assert not predictor.facts["tta"] and predictor.predict.__self__.batch == 1
 
 
 def test_the_networks_of_a_run_are_averaged_as_asked(trained):

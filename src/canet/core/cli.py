@@ -21,11 +21,17 @@ HAS_ALARM = hasattr(signal, "SIGALRM")  # not on Windows
 AGAIN_S = 3.0  # after an interruption that had no effect; longer than any clean-up here takes
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        takes_keys = any(action.dest == "overrides" for action in self._actions)
+        if takes_keys and message.startswith("unrecognized"):
+            message += "; a recipe's keys are changed by --set, as in --set train.epochs=20"
+        super().error(message)
+
+
 def parser(description: str) -> argparse.ArgumentParser:
     """A parser that shows the script's docstring, examples included, as its help."""
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def recipe_parser(
@@ -80,12 +86,8 @@ def run(main: Callable[[], None]) -> None:
 
     SIGTERM and SIGHUP end it like Ctrl-C: temporary files go, and a line says what to do.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    hang_up = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; nohup ignores it
-    if hang_up and signal.getsignal(hang_up) is not signal.SIG_IGN:
-        signal.signal(hang_up, _interrupt)
-    if HAS_ALARM:
-        signal.signal(signal.SIGALRM, _interrupt)
+    _prepare_streams()
+    _hear_signals()
     threading.excepthook = _warn_of_thread
     if not IS_FIRST:  # the first process speaks for all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -102,6 +104,21 @@ def run(main: Callable[[], None]) -> None:
         if not explained:
             raise
         sys.exit(explained)
+
+
+def _prepare_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a file or pipe on Windows lacks most letters
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _hear_signals() -> None:
+    signal.signal(signal.SIGTERM, _interrupt)
+    hang_up = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; nohup ignores it
+    if hang_up and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        signal.signal(hang_up, _interrupt)
+    if HAS_ALARM:
+        signal.signal(signal.SIGALRM, _interrupt)
 
 
 def interruption_is_heard() -> None:

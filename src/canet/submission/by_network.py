@@ -14,7 +14,7 @@ from canet.core.console import UserError, warn
 from canet.core.files import sha256_of
 from canet.core.input_planes import channels_at
 from canet.core.provenance import code_digest, commit, versions
-from canet.core.recipe import Input, Recipe
+from canet.core.recipe import Input, Postprocess, Predict, Recipe
 from canet.data.input_maps import input_maps
 from canet.geometry.candidates import ShapeGeometry, closed_drawings
 from canet.geometry.masks import any_mask
@@ -150,20 +150,25 @@ def network_predictor(args: Namespace, asked: Recipe | None, folder: Path) -> Pr
 
     Args:
         args: of `make_submission.py`.
-        asked: the recipe that --recipe names.
+        asked: the recipe that --recipe names; beside --run only its shapes count, and what --set
+            names of `predict` and `postprocess`.
         folder: of the run.
 
     Raises:
         UserError: the run is not trained, or an option is out of range.
     """
     world, device = join(args.device or (asked.machine.device if asked else "auto"))
-    own = None if args.run else asked  # --recipe then gives the shapes alone
     run = load_run(folder, args.folds, device)
-    run = with_named_switches(run, own) if own else run
-    run = with_switches(with_threshold(run, args.threshold), args)
     recipe = run.models[0].recipe
-    settings = (own or recipe).predict
-    tta = args.tta or settings.tta or (not own and run.tta)
+    own = None if args.run else asked
+    tta = recipe.predict.tta or run.tta
+    settings = own.predict if own else recipe.predict.model_copy(update={"tta": tta})
+    if asked:
+        switches, predict = (_named(s, args) for s in (asked.postprocess, asked.predict))
+        run = with_named_switches(run, switches)
+        settings = settings.model_copy(update=predict)
+    run = with_switches(with_threshold(run, args.threshold), args)
+    tta = args.tta or settings.tta
     if "held-out" in run.threshold_origin and (len(run.models) > 1 or tta != run.tta):
         views = "8 views" if run.tta else "one view"
         run = replace(run, threshold_origin=f"{run.threshold_origin} of single models, {views}")
@@ -183,9 +188,16 @@ def with_threshold(run: TrainedRun, threshold: float | None) -> TrainedRun:
     return replace(run, threshold=threshold, threshold_origin="--threshold")
 
 
-def with_named_switches(run: TrainedRun, recipe: Recipe) -> TrainedRun:
+def _named(section: Postprocess | Predict, args: Namespace) -> dict[str, object]:
+    """What a recipe and --set name of a section; beside --run what --set does."""
+    name = type(section).__name__.lower()
+    by_hand = {text.partition("=")[0] for text in args.overrides}
+    keys = {k for k in section.model_fields_set if not args.run or f"{name}.{k}" in by_hand}
+    return section.model_dump(include=keys)
+
+
+def with_named_switches(run: TrainedRun, named: dict[str, object]) -> TrainedRun:
     """The run with the switches that a recipe or an override names, whatever was tuned before."""
-    named = recipe.postprocess.model_dump(include=recipe.postprocess.model_fields_set)
     changed = [k for k, value in named.items() if getattr(run.postprocess, k) != value]
     if not changed:
         return run
