@@ -14,6 +14,7 @@ examples:
 
 from canet.core import cli
 from canet.core.console import UserError, announce, shown
+from canet.core.default_recipe import USUAL_ROOT, data_elsewhere
 from canet.core.gpus import refuse_unusable_gpu
 from canet.core.provenance import Stamp, code_digest, skip
 from canet.core.recipe import Recipe
@@ -62,10 +63,9 @@ def main() -> None:
     announce("check the input", [s.root for s in sets], [recipe.cache_folder / "checked"])
     for data in sets:
         if not data.root.is_dir():
-            raise UserError(
-                f"{shown(data.root)}: no such folder; see input/README.md for where the data "
-                f"goes, or try bash run.sh demo"
-            )
+            usual = "see input/README.md for where the data goes, or try bash run.sh demo"
+            elsewhere = data_elsewhere() if shown(data.root) == USUAL_ROOT else None
+            raise UserError(f"{shown(data.root)}: no such folder; {elsewhere or usual}")
     for data in sets:
         stamp = stamp_of(data, recipe)
         if not (stamp and skip(stamp, args.force)):

@@ -133,6 +133,11 @@ def test_default_recipe_follows_data_and_gpu(tmp_path, monkeypatch):
     assert choose()[0] == "demo"
     with pytest.raises(FileNotFoundError, match="mend the path"):
         choose(override)
+    (tmp_path / "input" / "SkelNetOn" / "img_train_shape").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"add data\.root=input/SkelNetOn$"):
+        choose()
+    (tmp_path / "input" / "SkelNetOn" / "generated.json").touch()
+    assert choose()[0] == "demo"
     (tmp_path / "img_train_shape").mkdir()
     monkeypatch.setattr("canet.core.default_recipe.listed_gpus", lambda: ())
     assert choose(override)[0] == "cpu"

@@ -11,6 +11,18 @@ from canet.core.gpus import listed_gpus, why_none
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 USUAL_ROOT = "input/pixel-skelneton"
+SHAPES = "img_train_shape"
+
+
+def data_elsewhere() -> str | None:
+    """That a data set lies in another folder of input/ than the usual one, and what to do."""
+    ways = [f"{above}{SHAPES}" for above in ("", "*/", "*/*/")]
+    found = [shapes.parent for way in ways for shapes in (REPOSITORY / "input").glob(way)]
+    roots = sorted(root for root in found if not (root / "generated.json").exists())
+    if not roots:
+        return None
+    root = roots[0].relative_to(REPOSITORY).as_posix()
+    return f"there is a data set in {root}/: move it there, or add data.root={root}"
 
 
 def choose(overrides: list[str] = ()) -> tuple[str, str]:
@@ -19,15 +31,18 @@ def choose(overrides: list[str] = ()) -> tuple[str, str]:
     Whether torch can use the GPU is another question, see `gpus`.
 
     Raises:
-        FileNotFoundError: data.root is given and there is no data set.
+        FileNotFoundError: data.root is given and there is no data set, or it is not and there is
+            one in another folder of input/.
     """
     given = dict(text.partition("=")[::2] for text in overrides)
     root = given.get("data.root", USUAL_ROOT)
     if (REPOSITORY / root / "generated.json").exists():
         return "demo", f"the shapes in {root}/ were generated"
-    if not (REPOSITORY / root / "img_train_shape").is_dir():
+    if not (REPOSITORY / root / SHAPES).is_dir():
         if "data.root" in given:
-            raise FileNotFoundError(f"data.root={root}: no img_train_shape/ there; mend the path")
+            raise FileNotFoundError(f"data.root={root}: no {SHAPES}/ there; mend the path")
+        if elsewhere := data_elsewhere():
+            raise FileNotFoundError(f"{root}: no {SHAPES}/ there; {elsewhere}")
         return "demo", f"there is no data set in {root}/, so shapes are generated"
     if given.get("machine.device") == "cpu":
         return "cpu", f"the data set is in {root}/ and machine.device is cpu"

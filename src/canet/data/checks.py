@@ -82,7 +82,7 @@ def _read_sized(folder: ImageFolder, name: str, size_px: int) -> np.ndarray:
         height, width = image.shape
         raise UserError(
             f"{shown(folder.path / name)}: is {width}×{height}, expected {size_px}×{size_px}; "
-            f"pad or resize it"
+            f"pad or resize it, or set data.size_px where all have one size, a multiple of 32"
         )
     return image
 

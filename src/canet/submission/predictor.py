@@ -48,7 +48,10 @@ class Predictor:
         shapes = {path.name: read_grey(path) for path in paths}
         for name, shape in shapes.items():
             if looks_inverted(any_mask(shape)):
-                warn(f"{name} looks black on white; expected white on black")
+                warn(
+                    f"{name} looks black on white; expected white on black: invert it, or use "
+                    f"src/skeletonize.py (--invert, or --threshold where the ground is not black)"
+                )
         small = {name: shrink(shape, longest_px) for name, shape in shapes.items()}
         skeletons = self.predict(small)
         return {k: self._finished(skeletons[k], small[k], shapes[k]) for k in shapes}
