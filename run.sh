@@ -62,7 +62,10 @@ find_python() {
   die "no Python 3.11 or newer found; install one, or name it with PYTHON=/path/to/python3"
 }
 
-extras="train test" # of pyproject.toml
+extras=train # of pyproject.toml
+
+# Of .venv, also on Windows.
+venv_python() { [ -d .venv/Scripts ] && echo .venv/Scripts/python.exe || echo .venv/bin/python; }
 
 # Sets $python to an interpreter that has what pyproject.toml asks for with the extras. The overrides
 # tell whether a GPU is wanted: one that the torch to be installed cannot use is told before
@@ -74,15 +77,16 @@ set_up() {
     python=$base
     return
   fi
-  python=.venv/bin/python
+  python=$(venv_python)
   if [ -x "$python" ] && "$python" src/canet/core/requirements_check.py $extras 2>/dev/null; then
     return
   fi
-  echo "== setting up .venv (once; several GB, some minutes), since for $base:"
+  echo "== setting up .venv (once; with torch several GB and some minutes), since for $base:"
   echo "$lacking" | sed 's/^/   /' | head -5
   PYTHONPATH=src "$base" -m canet.core.gpus "$@" || exit 1
   "$python" -m pip --version >/dev/null 2>&1 || "$base" -m venv --clear .venv ||
     die "$base cannot make a virtual environment"
+  python=$(venv_python)
   "$python" -m pip install --disable-pip-version-check --no-compile \
     -e ".[${extras// /,}]" -c constraints.txt || die "installing failed, see above"
   # what pip would do on one core; some packages have files for other Pythons
@@ -179,7 +183,7 @@ main() {
   fi
   [ ${#changes[@]} -gt 0 ] && overrides=(--set "${changes[@]}")
   if grep -qs '^method: geometry' "pipelines/$recipe.yaml" "$recipe"; then
-    STAGES=("${GEOMETRY_STAGES[@]}")
+    STAGES=("${GEOMETRY_STAGES[@]}") extras=geometry
     set_up "$base" machine.device=cpu
   else
     set_up "$base" ${changes[@]+"${changes[@]}"}

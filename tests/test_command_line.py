@@ -100,6 +100,16 @@ def test_errors_are_messages_not_tracebacks(words, message):
     assert message in failed.stderr and "Traceback" not in failed.stderr
 
 
+def test_a_package_that_is_missing_is_named_with_what_brings_it(tmp_path):
+    program = "import sys, runpy; sys.modules['torch'] = None; sys.argv = sys.argv[1:]\n"
+    program += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    script = str(REPOSITORY / "src/make_submission.py")
+    words = [script, "--run", "weights/canet_axis", "--images", str(tmp_path)]
+    failed = run(sys.executable, "-c", program, *words, check=False)
+    told = "error: torch is not installed; pip install '.[train]', or bash run.sh\n"
+    assert failed.returncode == 1 and failed.stderr == told
+
+
 @pytest.mark.parametrize("words", [["train.epochs=3"], ["--epochs", "3"]])
 def test_a_key_without_set_is_told_how(words):
     failed = run_script("make_folds", "--recipe", "cpu", *words)

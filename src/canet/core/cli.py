@@ -18,6 +18,8 @@ from canet.core.recipe_files import load
 
 INTERRUPTED = threading.Event()  # by SIGTERM or SIGHUP
 HAS_ALARM = hasattr(signal, "SIGALRM")  # not on Windows
+# Packages that not every way to install brings, and the extra of pyproject.toml that does.
+EXTRAS = {"torch": "train", "sklearn": "geometry", "optuna": "geometry", "matplotlib": "geometry"}
 AGAIN_S = 3.0  # after an interruption that had no effect; longer than any clean-up here takes
 
 
@@ -164,6 +166,9 @@ def explain(error: Exception) -> str | int | None:
         return 1  # another process has ended and says why; torchrun ends them all
     if isinstance(error, UserError):
         return f"{who}: {error}"
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        extra = EXTRAS[error.name]
+        return f"{who}: {error.name} is not installed; pip install '.[{extra}]', or bash run.sh"
     if isinstance(error, MemoryError):
         return f"{who}: out of memory; lower train.batch or predict.batch, or use less data"
     if is_out_of_memory(error):

@@ -130,10 +130,10 @@ def _why_torch_cannot(gpus: tuple[Gpu, ...]) -> str | None:
     if torch.version.hip:
         return None
     if not torch.version.cuda:
-        return (
-            f"torch {build} of {sys.executable} is built without CUDA; leave that environment, so "
-            f"that bash run.sh makes one with CUDA in .venv"
-        )
+        remedy = "leave that environment, so that bash run.sh makes one with CUDA in .venv"
+        if sys.platform == "win32":  # where the usual build has none
+            remedy = "install a build with it (https://pytorch.org/get-started)"
+        return f"torch {build} of {sys.executable} is built without CUDA; {remedy}"
     error = kernel_error("cuda")
     if error is None:
         return None

@@ -25,9 +25,13 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def requirements(extras: list[str]) -> list[str]:
-    """What the project asks for, with these extras."""
+    """What the project asks for, with these extras and those that they name."""
     project = tomllib.loads(PROJECT.read_text())["project"]
-    return sum((project["optional-dependencies"][e] for e in extras), project["dependencies"])
+    asked = [r for extra in extras for r in project["optional-dependencies"][extra]]
+    own = re.compile(rf"{project['name']}\[(.*)\]")
+    inner = [extra for r in asked if (m := own.fullmatch(r)) for extra in m[1].split(",")]
+    rest = [r for r in asked if not own.fullmatch(r)]
+    return rest + (requirements(inner) if inner else project["dependencies"])
 
 
 def problem_with(requirement: str) -> str | None:
