@@ -166,13 +166,8 @@ def explain(error: Exception) -> str | int | None:
         return 1  # another process has ended and says why; torchrun ends them all
     if isinstance(error, UserError):
         return f"{who}: {error}"
-    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
-        extra = EXTRAS[error.name]
-        return f"{who}: {error.name} is not installed; pip install '.[{extra}]', or bash run.sh"
-    if isinstance(error, MemoryError):
-        return f"{who}: out of memory; lower train.batch or predict.batch, or use less data"
-    if is_out_of_memory(error):
-        return f"{who}: the device is out of memory; lower train.batch or predict.batch"
+    if lacking := _what_is_lacking(error):
+        return f"{who}: {lacking}"
     while isinstance(error, RuntimeError) and error.__context__:
         error = error.__context__  # torch.save fails over the file that it could not write
     if isinstance(error, OSError):
@@ -181,6 +176,17 @@ def explain(error: Exception) -> str | int | None:
         if "requested and" in what:  # numpy, of bytes
             what = os.strerror(errno.ENOSPC)
         return f"{who}:{where} {what}; mend that and repeat the command"
+    return None
+
+
+def _what_is_lacking(error: Exception) -> str | None:
+    """Packages or memory, and what to do."""
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        return f"{error.name} is missing; pip install '.[{EXTRAS[error.name]}]', or bash run.sh"
+    if isinstance(error, MemoryError):
+        return "out of memory; lower train.batch or predict.batch, or use less data"
+    if is_out_of_memory(error):
+        return "the device is out of memory; lower train.batch or predict.batch"
     return None
 
 
