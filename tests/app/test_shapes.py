@@ -44,6 +44,15 @@ def test_a_file_is_read_as_by_the_command_line():
     assert said == ["a.PNG: 3 grey levels: cut at 127.5"]
 
 
+def test_a_cut_out_in_colour_is_taken_by_its_opacity():
+    cut_out = np.zeros((20, 30, 4), np.uint8)
+    cut_out[5:15, 5:25] = (0, 0, 90, 255)
+    cut_out[9, 9] = 255  # a highlight
+    mask, said = shapes.read_mask("a.png", encoded(Image.fromarray(cut_out), "PNG"))
+    assert np.array_equal(mask, cut_out[..., 3] > 0)
+    assert said == ["a.png: taken by its opacity"]
+
+
 def test_the_first_of_several_pages_is_taken_and_said_so():
     pages = [Image.fromarray(np.full((8, 8), value, np.uint8)) for value in (255, 0)]
     content = encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
@@ -89,7 +98,7 @@ def test_arrays_of_no_image_or_of_too_large_a_one_are_said_so(content, words):
 
 
 def test_memory_that_is_lacking_is_said_so(monkeypatch):
-    def lacking(_):
+    def lacking(*_):
         raise MemoryError
 
     monkeypatch.setattr(shapes, "read_pages", lacking)

@@ -10,9 +10,9 @@ import numpy as np
 from canet.core.console import UserError, printable
 from canet.core.images import Unreadable, decode_grey, encode_png
 from canet.data.demo import draw
-from canet.skeletons.mask import find_mask
+from canet.skeletons.mask import Mask, find_mask, is_cut_out
 from canet.skeletons.options import Options
-from canet.skeletons.read import SUFFIXES, read_pages
+from canet.skeletons.read import SUFFIXES, Page, read_pages
 
 PNG = "data:image/png;base64,"
 MOST_BYTES = 64 * 2**20  # of a file
@@ -68,11 +68,10 @@ def read_mask(name: str, content: bytes) -> tuple[np.ndarray, list[str]]:
         with TemporaryDirectory() as folder:
             path = Path(folder) / f"file{suffix if suffix in SUFFIXES else ''}"
             path.write_bytes(content)
-            first = next(read_pages(path), None)
-        if first is None:
-            raise UserError("has no image")
-        _check_size(first.grey)
-        mask = find_mask(first.grey, first.opaque, Options())
+            first, mask = _first_of(path, Options())
+            if is_cut_out(mask.inside, first.opaque):  # the page has no switch for it
+                first, mask = _first_of(path, Options(threshold="alpha"))
+                mask.warnings.append("taken by its opacity")
     except (Unreadable, UserError) as error:
         raise UserError(f"{name}: {error}") from None
     except (MemoryError, OSError) as error:
@@ -81,6 +80,14 @@ def read_mask(name: str, content: bytes) -> tuple[np.ndarray, list[str]]:
     if first.number:
         said.append("the first of several images")
     return mask.inside, [f"{name}: {words}" for words in said]
+
+
+def _first_of(path: Path, options: Options) -> tuple[Page, Mask]:
+    first = next(read_pages(path, options.kind), None)
+    if first is None:
+        raise UserError("has no image")
+    _check_size(first.grey)
+    return first, find_mask(first.grey, first.opaque, options)
 
 
 def _check_size(grey: np.ndarray) -> None:

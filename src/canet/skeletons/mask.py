@@ -83,7 +83,7 @@ def find_mask(image: np.ndarray, opaque: np.ndarray | None, options: Options) ->
     if not mask.inside.any() and image.any():
         mask.warnings.append("nothing is inside (--threshold otsu or alpha, --invert)")
     is_drawing = options.threshold is None and not options.labels and not options.invert
-    if is_drawing and opaque is not None and _is_mostly_outside(opaque, mask.inside):
+    if is_drawing and is_cut_out(mask.inside, opaque):
         mask.warnings.append("most of what is opaque is outside (--threshold alpha)")
     if not options.labels and not options.invert and looks_inverted(mask.inside):
         mask.warnings.append("looks black on white: nearly all of the border is inside (--invert)")
@@ -93,9 +93,11 @@ def find_mask(image: np.ndarray, opaque: np.ndarray | None, options: Options) ->
     return mask
 
 
-def _is_mostly_outside(opaque: np.ndarray, inside: np.ndarray) -> bool:
-    """Whether a cut-out may have been cut at its brightness, (H, W) bool twice."""
-    return not opaque.all() and 2 * np.count_nonzero(inside) < np.count_nonzero(opaque)
+def is_cut_out(inside: np.ndarray, opaque: np.ndarray | None) -> bool:
+    """Whether most of what is opaque is outside, (H, W) bool twice: opacity may be what counts."""
+    if opaque is None or opaque.all():
+        return False
+    return 2 * np.count_nonzero(inside) < np.count_nonzero(opaque)
 
 
 def _finite(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
