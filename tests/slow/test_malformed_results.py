@@ -9,8 +9,11 @@ from judge import OK, run_and_judge, table
 
 from canet.core.console import UserError
 from canet.core.files import read_json
+from canet.core.recipe_files import load
+from canet.data.training_set import TrainingSet
 from canet.evaluation.score_tables import read_table
 from canet.search.threshold import KEPT
+from canet.training.fold import search_fingerprint
 
 
 @table(BROKEN_JSON | {"no count": edited(trials=...), "a text": edited(trials="3")})
@@ -84,7 +87,9 @@ def test_a_tuned_loss_is_used_or_refused(case, trained, overrides, tmp_path):
     change, expected = case
     trace = tmp_path / "trace"
     path = trained.run_folder / "fold-0" / "tuned_loss.json"
-    write(path, change(json.dumps(TUNED).encode(), trace))
+    asked = load("demo", [*overrides, "loss.tuned=true"])
+    tuned = TUNED | {"identity": search_fingerprint(asked, 0, TrainingSet(asked))}
+    write(path, change(json.dumps(tuned).encode(), trace))
     words = ("--fold", "0", "--recipe", "demo", "--set", *overrides, "loss.tuned=true")
     run_and_judge(tmp_path, expected, path.name, "train", *words)
     assert not trace.exists()

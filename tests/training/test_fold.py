@@ -10,14 +10,16 @@ import torch
 from tiny import copy_folder, tiny_recipe, write_tiny_folds
 
 from canet.core.console import UserError
-from canet.core.files import read_json
+from canet.core.files import read_json, write_json
 from canet.core.recipe import Recipe, check
 from canet.core.recipe_files import load
 from canet.core.runs import fold_folder
+from canet.data.folds import write_folds
 from canet.data.training_set import TrainingSet
 from canet.inference.predict import predict_levels
 from canet.inference.saved_model import load_model
-from canet.training.fold import train_fold
+from canet.training import fold
+from canet.training.fold import search_fingerprint, set_aside, train_fold
 from canet.training.recorder import Recorder
 from canet.training.trainer import Trainer, build_state
 
@@ -182,16 +184,41 @@ def test_missing_folds_say_what_to_run(tiny):
         train_fold(tiny, 0)
 
 
-def test_tuned_loss_is_used_and_must_exist(tiny, tiny_folds):
-    tuned = with_keys(with_keys(tiny, "loss", tuned=True), "train", epochs=1)
-    with pytest.raises(UserError, match="tune_loss"):
-        train_fold(tuned, 0)
-    folder = fold_folder(tiny, 0)
-    folder.mkdir(parents=True)
-    loss = tuned.loss.model_copy(update={"focal": 7.0})
-    (folder / "tuned_loss.json").write_text(json.dumps({"loss": loss.model_dump()}))
+@pytest.fixture
+def tuned(tiny, tiny_folds) -> Recipe:
+    """A recipe whose loss search has ended with λ_focal 7."""
+    recipe = with_keys(with_keys(tiny, "loss", tuned=True), "train", epochs=1)
+    found = {"loss": recipe.loss.model_copy(update={"focal": 7.0}).model_dump()}
+    found["identity"] = search_fingerprint(recipe, 0, TrainingSet(recipe))
+    write_json(fold_folder(recipe, 0) / "tuned_loss.json", found)
+    return recipe
+
+
+def test_tuned_loss_is_used_and_must_exist(tuned):
+    folder = fold_folder(tuned, 0)
+    with pytest.raises(UserError, match=r"search has not ended; run src/tune_loss.py --fold 1"):
+        train_fold(tuned, 1)
     train_fold(tuned, 0)
     assert load_model(folder / "model", CPU).recipe.loss.focal == 7.0
+
+
+def test_a_loss_tuned_on_other_folds_is_refused(tuned, tiny_folds):
+    """Else images that are held out now may have chosen it."""
+    images = TrainingSet(tuned)
+    write_folds(images.folds_path, tiny_folds.assign(fold=(tiny_folds["fold"] + 1) % 3))
+    with pytest.raises(UserError, match=r"was on other images, folds.*run src/tune_loss.py"):
+        train_fold(tuned, 0)
+    assert not (fold_folder(tuned, 0) / "model").exists()
+
+
+def test_a_tuned_loss_stays_when_a_training_is_set_aside(tuned, monkeypatch):
+    folder, written = fold_folder(tuned, 0), []
+    train_fold(tuned, 0)
+    before = (folder / "tuned_loss.json").read_bytes()
+    monkeypatch.setattr(fold, "write_with", lambda path, write: written.append(path))
+    set_aside(folder)  # it writes the copy in one piece
+    assert written == [folder / "tuned_loss.json"]
+    assert (folder.with_name("fold-0.old1") / "tuned_loss.json").read_bytes() == before
 
 
 def test_a_network_learns_from_and_predicts_with_several_channels(overrides, tiny_folds):

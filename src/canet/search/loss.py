@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 
 from canet.core.console import UserError, shown
-from canet.core.files import digest_of, read_json, write_json
+from canet.core.files import read_json, write_json
 from canet.core.gpus import refuse_unusable_gpu
 from canet.core.provenance import commit
 from canet.core.recipe import Loss, Recipe, check
@@ -21,7 +21,7 @@ from canet.data.training_set import Samples, TrainingSet
 from canet.inference.device import pick_device
 from canet.search.study import best_trial, ended_trials, has_enough, open_search
 from canet.training.checkpoint import TrainState
-from canet.training.fold import training_fingerprint
+from canet.training.fold import search_fingerprint
 from canet.training.trainer import Callback, Diverged, Trainer, build_state
 
 # ranges, searched by their logarithm
@@ -144,12 +144,6 @@ def conclude(recipe: Recipe, study: optuna.Study, own: dict[str, float]) -> dict
         "trials": len(ended),
         "study": study.study_name,
     }
-
-
-def search_fingerprint(recipe: Recipe, fold: int | str, images: TrainingSet) -> str:
-    """A digest of all that a search's trials depend on; the number of trials is not among it."""
-    settings = recipe.loss_search.model_dump(mode="json", exclude={"trials"})
-    return digest_of([training_fingerprint(recipe, fold, images), settings])
 
 
 class Pruner(Callback):

@@ -38,22 +38,37 @@ WEIGHTS = "model/model.safetensors"
 TRAINING_SECTIONS = ("input", "model", "loss", "augment", "train", "folds")
 
 
-def with_tuned_loss(recipe: Recipe, fold: int | str) -> Recipe:
+def with_tuned_loss(recipe: Recipe, fold: int | str, images: TrainingSet) -> Recipe:
     """The recipe with the loss that the search found for this fold, where it asks for that.
 
     Raises:
-        UserError: the recipe wants a tuned loss and there is none yet.
+        UserError: the recipe wants a tuned loss and there is none yet, or it was chosen on other
+            images, folds, maps or settings: on images, maybe, that are held out now.
     """
     if not recipe.loss.tuned:
         return recipe
     path = fold_folder(recipe, fold) / "tuned_loss.json"
-    found = read_json(path, loss=dict)
-    if not found:
+    found = read_json(path, loss=dict, identity=str)
+    if not found or found["identity"] != search_fingerprint(recipe, fold, images):
+        trials = recipe.loss_search.trials or 20
+        problem = "was on other images, folds or settings" if found else "has not ended"
         raise UserError(
-            f"{shown(path)}: loss.tuned is set and the loss search has not ended; run "
-            f"src/tune_loss.py --fold {fold} --trials 20 with the same --recipe and --set"
+            f"{shown(path)}: loss.tuned is set and the loss search {problem}; run "
+            f"src/tune_loss.py --fold {fold} --trials {trials} with the same --recipe and --set"
         )
     return recipe.model_copy(update={"loss": check(found["loss"], shown(path), Loss)})
+
+
+def search_fingerprint(recipe: Recipe, fold: int | str, images: TrainingSet) -> str:
+    """A digest of all that a loss search's trials depend on; their number is not among it.
+
+    Args:
+        recipe: as it asks for the search, without what that found.
+        fold: that the loss is for.
+        images: the recipe's training set.
+    """
+    settings = recipe.loss_search.model_dump(mode="json", exclude={"trials"})
+    return digest_of([training_fingerprint(recipe, fold, images), settings])
 
 
 def training_fingerprint(recipe: Recipe, fold: int | str, images: TrainingSet) -> str:
@@ -100,7 +115,7 @@ def set_aside(folder: Path) -> Path:
     tuned = kept / "tuned_loss.json"
     if tuned.exists():
         folder.mkdir()
-        (folder / tuned.name).write_bytes(tuned.read_bytes())
+        write_with(folder / tuned.name, lambda t: t.write_bytes(tuned.read_bytes()))
     return kept
 
 
@@ -124,7 +139,7 @@ def train_fold(
         UserError: no folds or images, out of memory (with the batch that fits), SIGTERM, or
             another process trains this fold.
     """
-    recipe, folder = with_tuned_loss(recipe, fold), fold_folder(recipe, fold)
+    folder = fold_folder(recipe, fold)
     world, device = join(recipe.machine.device)
     if device.type == "cpu":
         refuse_unusable_gpu(recipe.machine.device)
@@ -143,7 +158,7 @@ class FoldTraining:
     """One fold's training, from images to its folder.
 
     Args:
-        recipe: with the loss to train with.
+        recipe: resolved.
         fold: number of the held-out fold, or `all`.
         images: the recipe's training set.
         world: the processes at this training.
@@ -159,11 +174,12 @@ class FoldTraining:
         world: World,
         device: torch.device,
     ):
-        self.recipe, self.fold, self.images = recipe, fold, images
+        self.fold, self.images = fold, images
         self.world, self.device = world, device
         self.folder = fold_folder(recipe, fold)
         with world.first_alone():  # it may build the cache
-            self.fingerprint = training_fingerprint(recipe, fold, images)
+            self.recipe = with_tuned_loss(recipe, fold, images)
+            self.fingerprint = training_fingerprint(self.recipe, fold, images)
 
     def run(self, *, force: bool = False) -> None:
         """Train, or continue, and write everything; nothing where it is done already."""
