@@ -4,7 +4,7 @@ import yaml
 from canet.core.console import UserError
 from canet.core.default_recipe import choose
 from canet.core.gpus import Gpu
-from canet.core.recipe import check, check_stored
+from canet.core.recipe import ADDED_LATER, check, check_stored
 from canet.core.recipe_files import available, load
 from canet.search.postprocess_space import named_switches
 
@@ -154,8 +154,12 @@ def test_passwords_are_not_stored():
     assert "secret" not in loaded.to_yaml()
 
 
-def test_a_later_key_is_no_other_training_where_it_changes_nothing():
-    plain, seen = load("cpu"), load("cpu", ["input.window=shape"])
-    assert "window" not in plain.settings("input", "train")["input"]
-    assert seen.settings("input")["input"]["window"] == "shape"
-    assert plain.stored()["input"]["window"] == "image"
+@pytest.mark.parametrize(("section", "key"), ADDED_LATER)
+def test_a_later_key_is_no_other_training_where_it_changes_nothing(section, key):
+    plain = load("base")
+    assert plain.stored()[section][key] == ADDED_LATER[section, key]
+    assert key not in plain.settings(section, "train")[section]
+
+
+def test_a_later_key_is_another_training_where_it_changes_something():
+    assert load("cpu", ["input.window=shape"]).settings("input")["input"]["window"] == "shape"

@@ -6,7 +6,7 @@ from small_tables import write_tables
 from canet.core.console import UserError
 from canet.core.files import write_text
 from canet.tables import plan as tables
-from canet.tables.plan import plan_table, trainings_of
+from canet.tables.plan import name_of, plan_table, trainings_of
 
 
 @pytest.fixture
@@ -77,6 +77,16 @@ def test_what_trains_the_same_is_trained_once_and_first_splits_come_first(folder
     assert other.rows[1].recipe.name != found[1].recipe.name == unlike.rows[1].recipe.name
     turned = plan_table(folder / "inputs.yaml", ["predict.tta=true"])  # judged from eight views
     assert turned.rows[1].recipe.name != found[1].recipe.name
+
+
+def test_a_key_that_comes_or_goes_renames_no_run(folder):
+    recipe = plan_table(folder / "inputs.yaml", []).rows[0].recipe
+
+    class More(type(recipe.loss)):
+        new: float = 0.0
+
+    more = [recipe.model_copy(update={"loss": More(new=new)}) for new in (0.0, 1.0)]
+    assert name_of(more[0]) == name_of(recipe) == recipe.name != name_of(more[1])
 
 
 def test_trainings_share_the_images_that_they_read_alike(folder):

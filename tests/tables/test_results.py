@@ -7,7 +7,14 @@ from small_tables import write_tables
 
 from canet.core.console import REPOSITORY, UserError
 from canet.core.files import write_text
-from canet.tables.plan import FOLDER, Training, plan_table, read_table, trainings_of
+from canet.tables.plan import (
+    FOLDER,
+    Training,
+    path_of,
+    plan_table,
+    read_table,
+    trainings_of,
+)
 from canet.tables.results import PAGE, read_results, write_page, write_results
 
 FIGURES = {"pooled_f1": 0.6, "one_component": 0.5, "parameters": 12345678, "training_s": 2.0}
@@ -102,6 +109,16 @@ def test_the_results_of_this_repository_make_its_page(tmp_path, budget):
         shutil.copy(path, tmp_path)
     write_page(FOLDER, tmp_path)
     assert (tmp_path / PAGE).read_text() == (committed / PAGE).read_text()
+
+
+@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("results/*/*.csv")), ids=lambda p: p.stem)
+def test_the_results_of_this_repository_are_of_the_runs_that_are_planned(path):
+    """Else the first training that ends would write their figures away."""
+    plan = plan_table(path_of(path.stem), [], path.parent.name)
+    planned = {row.row.name: row.recipe.name for row in plan.rows}
+    lines = read_results(path)
+    kept = lines[lines["splits"] > 0]
+    assert len(kept) and kept["run"].tolist() == [planned[name] for name in kept["row"]]
 
 
 def test_a_damaged_table_is_one_line(tmp_path):

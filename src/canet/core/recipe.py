@@ -48,6 +48,11 @@ class Section(BaseModel):
 
 AnySection = TypeVar("AnySection", bound=Section)
 
+# Keys that came after trainings were fingerprinted, with the value that leaves a training as it was
+# without the key: `settings` leaves them out there, so that what is finished still counts. Whoever
+# adds a key to a section that `settings` is asked for adds it here, with its default.
+ADDED_LATER = {("input", "window"): "image"}
+
 
 class Data(Section):
     """Where the images are. Relative paths start at the repository."""
@@ -316,15 +321,12 @@ class Recipe(Section):
         """Where the submission of this recipe's run goes."""
         return REPOSITORY / self.machine.submissions / f"{self.name}.zip"
 
-    def settings(self, *sections: str) -> dict[str, Any]:
-        """The named sections as plain values, for fingerprints.
-
-        A key that came later is left out where it changes nothing, so that trainings from before
-        are still known.
-        """
+    def settings(self, *sections: str) -> dict[str, dict[str, Any]]:
+        """The named sections as plain values, for fingerprints; see `ADDED_LATER`."""
         found = {name: getattr(self, name).model_dump(mode="json") for name in sections}
-        if "input" in found and self.input.window == "image":
-            del found["input"]["window"]
+        for (section, key), unchanged in ADDED_LATER.items():
+            if section in found and found[section][key] == unchanged:
+                del found[section][key]
         return found
 
     def stored(self) -> dict[str, Any]:

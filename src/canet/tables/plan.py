@@ -222,12 +222,21 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def name_of(recipe: Recipe) -> str:
-    """A run's name from all that its figures depend on, but for what is in the data's files."""
-    depends = recipe.settings(*TRAINING_SECTIONS, "data", "postprocess")
-    depends["train"].pop("folds")
+    """A run's name from all that its figures depend on, but for what is in the data's files.
+
+    What is at its default is no part of it: a key that is added or removed renames no run whose
+    figures are kept (results/*/*.csv). Whoever changes a default has to rename them all, by
+    whatever is added to the digest, since figures from before are of another training then.
+    """
+    sections = (*TRAINING_SECTIONS, "data", "postprocess")
+    depends = {
+        name: getattr(recipe, name).model_dump(mode="json", exclude_defaults=True)
+        for name in sections
+    }
+    depends["train"].pop("folds", None)
     depends["tta"] = recipe.predict.tta
     for key in NOT_NAMED:
-        depends["data"].pop(key)
+        depends["data"].pop(key, None)
     kind = recipe.input.kind[:LONGEST_KIND].rstrip("+")
     return f"{recipe.model.encoder}_{kind}_{digest_of(depends)[:8]}"
 
