@@ -81,6 +81,43 @@ def test_a_row_that_is_not_trained_here_keeps_its_figures(folder, monkeypatch):
     ]  # of other settings
 
 
+def test_a_row_of_other_images_or_folds_is_not_kept(folder, monkeypatch):
+    plan = plan_table(folder / "losses.yaml", [])
+    results, path = folder / "results", folder / "results" / "losses.csv"
+    here = ["mine"]
+    monkeypatch.setattr(Training, "judged_on", property(lambda self: here[0]))
+    monkeypatch.setattr(Training, "scores", lambda self: FIGURES | {"f1": 0.7, "commit": "c"})
+    write_results(plan, trainings_of([plan]), results)
+    usual = plan.rows[0].recipe.name
+    again = FIGURES | {"f1": 0.5, "commit": "d"}
+    monkeypatch.setattr(Training, "scores", lambda t: again if t.recipe.name == usual else None)
+    content = path.read_text()
+    for here[0], counts in (("mine", True), ("", True), ("others", False)):
+        path.write_text(content)
+        table = write_results(plan, trainings_of([plan]), results)
+        assert table["images"][0] == here[0]
+        assert table["change"].notna().any() == table["f1"][1:].notna().any() == counts
+    assert set(read_results(path)["images"]) == {"others", ""}
+    path.write_text(content.replace("mine", ""))  # of a line that does not tell nothing is known
+    assert write_results(plan, trainings_of([plan]), results)["f1"].notna().all()
+    lines = [line.split(",") for line in content.splitlines()]
+    assert lines[0][-2] == "images"
+    path.write_text("\n".join(",".join([*line[:-2], line[-1]]) for line in lines))
+    assert (read_results(path)["images"] == "").all()  # a CSV from before
+
+
+def test_images_a_second_are_those_of_the_device_that_was_measured(folder, monkeypatch):
+    plan = plan_table(folder / "losses.yaml", [])
+    fast = replace(plan, table=plan.table.model_copy(update={"speed": True}))
+    fixed = FIGURES | {"f1": 0.7, "commit": "c"}
+    monkeypatch.setattr(Training, "scores", lambda self: fixed)
+    measured = {"images_per_s": 9.0, "device": "all threads"}
+    monkeypatch.setattr(Training, "speed", lambda self: measured)
+    write_results(fast, trainings_of([fast]), folder / "results")
+    page = (folder / "results" / PAGE).read_text()
+    assert "- device: d\n- images/s on: all threads\n- commit: c\n" in page
+
+
 def test_a_row_that_the_budget_leaves_out_is_not_trained_and_says_why(folder, monkeypatch):
     path = folder / "budgets/gpu.yaml"
     write_text(path, path.read_text() + "leave_out: {losses: {Diverging: too long}}\n")

@@ -129,6 +129,12 @@ class TrainingSet:
         return digest_of([data.digest for data in (self.data, *self.data.extra)])
 
     @cached_property
+    def images_and_folds(self) -> str:
+        """A short digest of images, labels and folds: figures of others cannot be compared."""
+        folds = self.folds[["image", "fold"]].to_csv(index=False)
+        return digest_of([self.digest, folds])[:12]
+
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of images, labels, folds, input maps, and of the code that draws images anew."""
         sets = [self.data, *self.data.extra]

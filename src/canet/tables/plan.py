@@ -254,6 +254,14 @@ class Training(FoldJob):
         more = f" and {len(self.rows) - 1} more" if len(self.rows) > 1 else ""
         return f"{self.rows[0]}{more}, fold {self.fold}"
 
+    @property
+    def judged_on(self) -> str:
+        """A digest of the images and folds that it is of; empty where they are not here."""
+        try:
+            return self.images.images_and_folds
+        except UserError:
+            return ""
+
     @cached_property
     def fingerprint(self) -> str:
         """A digest of all that its figures depend on; needs folds, and makes missing maps."""

@@ -12,15 +12,18 @@ from canet.tables.plan import Plan, Table, Training, read_table
 
 PAGE = "tables.md"
 TEXTS = ("row", "left_out", "f1_by_split", "device", "budget", "commit", "run")
+ADDED_LATER = ("speed_device", "images")  # texts, too; CSVs of before have not got them
 NUMBERS = ("paper", "f1", "f1_sd", "change", "change_sd", "pooled_f1", "one_component")
 NUMBERS += ("parameters", "training_s", "images_per_s")
 COLUMNS = ["row", "left_out", "paper", "f1", "f1_sd", "splits", "change", "change_sd"]
 COLUMNS += ["f1_by_split", "pooled_f1", "one_component", "parameters", "training_s"]
-COLUMNS += ["images_per_s", "device", "budget", "commit", "run"]
+COLUMNS += ["images_per_s", "speed_device", "device", "budget", "commit", "images", "run"]
 # what a line has from trainings, and keeps where none is here
 OF_TRAININGS = ("f1", "f1_sd", "f1_by_split", "pooled_f1", "one_component", "parameters")
-OF_TRAININGS += ("training_s", "images_per_s", "device", "commit")
+OF_TRAININGS += ("training_s", "images_per_s", "speed_device", "device", "commit", "images")
 PRINTED = ["row", "paper", "f1", "f1_sd", "splits", "change", "change_sd", "one_component"]
+NAMED_BELOW = {"device": "device", "speed_device": "images/s on", "commit": "commit"}
+NAMED_BELOW |= {"budget": "budget"}
 HEAD = """\
 # Tables, rerun
 
@@ -29,7 +32,7 @@ threshold chosen on others of them; ± is the standard deviation over the splits
 brackets). A change is the mean of the differences on the same splits, ± their standard deviation.
 "Paper" is what the paper prints, for another budget and other images. "One piece" is the share of
 predictions in one 8-connected component, before any post-processing that joins. Training time is
-that of one split, beside others on the same device.
+that of one split, beside others on the same device; images a second are measured alone.
 """
 
 
@@ -42,7 +45,7 @@ def _spread(values: list[float]) -> float | None:
 
 
 def _joined(found: list[dict], key: str) -> str:
-    return "; ".join(sorted({f[key] for f in found}))
+    return "; ".join(sorted({one for f in found for one in f[key].split("; ")}))
 
 
 def _by_split(line: dict) -> dict[int, float]:
@@ -51,20 +54,24 @@ def _by_split(line: dict) -> dict[int, float]:
     return {int(split): float(f1) for split, f1 in pairs}
 
 
-def rows_of(plan: Plan, trainings: list[Training], before: dict[str, dict]) -> pd.DataFrame:
+def rows_of(plan: Plan, trainings: list[Training], before: list[dict]) -> pd.DataFrame:
     """A table's figures as they are now, one line a row; empty where nothing is trained yet.
 
     Args:
         plan: the table.
         trainings: all of its trainings, and maybe others.
-        before: lines of an earlier CSV by their run, for rows of which nothing is trained here.
+        before: lines of earlier CSVs, for rows of which nothing is trained here; the last of the
+            same run counts, where it is not of other images or folds.
     """
     by_run = {(t.recipe.name, t.fold): t for t in trainings}
     lines, above = [], []
     for planned in plan.rows:
         own = {} if planned.left_out else {k: by_run[planned.recipe.name, k] for k in plan.splits}
         found = {k: s for k, t in own.items() if (s := t.scores())}
-        earlier = before.get(planned.recipe.name) if own and not found else None
+        images = own[plan.splits[0]].judged_on if own else ""
+        known = [line for line in before if line["run"] == planned.recipe.name]
+        known = [line for line in known if _may_be_of(line["images"], images)]
+        earlier = known[-1] if known and own and not found else None
         scores = _by_split(earlier) if earlier else {k: s["f1"] for k, s in found.items()}
         reference = above[0 if plan.table.compare == "first" else -1] if above else {}
         if not planned.left_out:
@@ -81,8 +88,10 @@ def rows_of(plan: Plan, trainings: list[Training], before: dict[str, dict]) -> p
             "parameters": judged[0]["parameters"] if judged else None,
             "training_s": _mean(judged, "training_s"),
             "images_per_s": speed["images_per_s"] if speed else None,
+            "speed_device": speed["device"] if speed else "",
             "device": _joined(judged, "device"),
             "commit": _joined(judged, "commit"),
+            "images": images if judged else "",
         }
         lines.append(
             {
@@ -102,11 +111,16 @@ def rows_of(plan: Plan, trainings: list[Training], before: dict[str, dict]) -> p
     )
 
 
+def _may_be_of(images: str, here: str) -> bool:
+    """Whether a line is of the images and folds that are here, or nothing tells."""
+    return not images or not here or images == here
+
+
 def write_results(plan: Plan, trainings: list[Training], folder: Path) -> pd.DataFrame:
     """Write a table's CSV, and the page anew; nothing where nothing is trained yet.
 
-    A row of which nothing is trained here keeps what any CSV has of the same training: several
-    machines may each train some rows, and tables share rows.
+    A row of which nothing is trained here keeps what any CSV has of the same training on the same
+    images and folds: several machines may each train some rows, and tables share rows.
 
     Args:
         plan: the table.
@@ -124,7 +138,7 @@ def write_results(plan: Plan, trainings: list[Training], folder: Path) -> pd.Dat
         if other.is_file()
         for line in read_results(other).to_dict("records")
     ]
-    table = rows_of(plan, trainings, {line["run"]: line for line in lines if line["splits"]})
+    table = rows_of(plan, trainings, [line for line in lines if line["splits"]])
     if table["splits"].any():
         write_table(path, table)
         write_page(plan.path.parent, folder)
@@ -156,9 +170,11 @@ def read_results(path: Path) -> pd.DataFrame:
         UserError: it is damaged.
     """
     try:
-        found = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str))
+        texts = (*TEXTS, *ADDED_LATER)
+        found = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
         found = found.astype({"splits": int} | dict.fromkeys(NUMBERS, float))
-        return found[[*TEXTS, "splits", *NUMBERS]].fillna(dict.fromkeys(TEXTS, ""))
+        found = found.assign(**{key: "" for key in ADDED_LATER if key not in found})
+        return found[[*texts, "splits", *NUMBERS]].fillna(dict.fromkeys(texts, ""))
     except (ValueError, KeyError, ArithmeticError, pd.errors.ParserError):
         raise UserError(f"{shown(path)}: damaged; delete it and repeat the command") from None
 
@@ -175,11 +191,10 @@ def section_of(name: str, table: Table, results: pd.DataFrame) -> str:
     lines += ["", *(f"- {row.name}: {row.note}" for row in table.rows if row.note)]
     for row, why in zip(results["row"], results["left_out"]):
         lines += [f"- {row}: not trained, rows are compared without it; {why}"] if why else []
-    for key in ("device", "commit", "budget"):
-        said = "; ".join(
-            sorted({one for value in results[key] for one in value.split("; ") if one})
-        )
-        lines.append(f"- {key}: {said}")
+    for key, title in NAMED_BELOW.items():
+        said = {one for value in results[key] for one in value.split("; ") if one}
+        if said or key != "speed_device":
+            lines.append(f"- {title}: {'; '.join(sorted(said))}")
     return "\n".join(lines) + "\n"
 
 
