@@ -30,7 +30,7 @@ from importlib import import_module
 from pathlib import Path
 
 from canet.core import cli
-from canet.core.console import announce
+from canet.core.console import UserError, announce
 from canet.data.data_set import DataSet, list_images
 
 KINDS = ["maps", "predict", "train", "postprocess", "compact", "skeletonize", "submission"]
@@ -47,6 +47,8 @@ def main() -> None:
     parser.add_argument("--device", help="auto, cpu, cuda … (default: the recipe's)")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="of train (default: all)")
     args = parser.parse_args()
+    if args.count < 1:
+        raise UserError(f"--count {args.count}: expected 1 or more")
     recipe = cli.load_recipe(args)
     device_name = args.device or recipe.machine.device
     folder = args.images or DataSet.of(recipe).train_shapes.path

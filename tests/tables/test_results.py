@@ -158,7 +158,12 @@ def test_the_results_of_this_repository_are_of_the_runs_that_are_planned(path):
     assert len(kept) and kept["run"].tolist() == [planned[name] for name in kept["row"]]
 
 
-def test_a_damaged_table_is_one_line(tmp_path):
+@pytest.mark.parametrize("by_split", ["0.4291", "0:high", "a:0.4", "0:0.4:1"])
+def test_a_damaged_table_is_one_line(tmp_path, by_split):
+    path = tmp_path / "table3.csv"
+    content = (REPOSITORY / "results/cpu/table3.csv").read_text()
+    write_text(path, content.replace("0:0.4291 1:0.4391 2:0.4427", by_split))
     write_text(tmp_path / "inputs.csv", "row,splits\nUsual,many\n")
-    with pytest.raises(UserError, match=r"inputs.csv: damaged; delete it"):
-        read_results(tmp_path / "inputs.csv")
+    for damaged in (path, tmp_path / "inputs.csv"):
+        with pytest.raises(UserError, match=rf"{damaged.name}: damaged; delete it"):
+            read_results(damaged)

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from canet.benchmarks.timing import print_table, seconds_of_each, seconds_per_image
-from canet.core.images import read_grey
 from canet.core.recipe import Recipe
 from canet.core.runs import find_run
+from canet.data.data_set import ImageFolder
 from canet.data.input_maps import input_maps
 from canet.geometry.classical import METHODS
 from canet.inference.device import describe, pick_device, resolve_precision
@@ -33,9 +33,12 @@ def benchmark_prediction(
 
     Args:
         recipe: of the network, where no run is named: fresh weights.
-        paths: shapes of one size.
+        paths: shapes of one size, in one folder.
         run: the name of a trained run, or None.
         device_name: as `machine.device`.
+
+    Raises:
+        UserError: the shapes have several sizes.
     """
     device = pick_device(device_name)
     trained = load_run(find_run(run), [], device) if run else fresh_run(recipe, device)
@@ -44,8 +47,8 @@ def benchmark_prediction(
     batch = recipe.predict.batch
     networks = Networks(trained, device, precision, batch=batch, tta=False)
     print(f"   {describe(device)}, {precision}, {recipe.model.encoder}, {len(paths)} images")
-    shapes = {path.name: read_grey(path) for path in paths}
-    images = list(shapes.values())
+    images = list(ImageFolder(paths[0].parent).read_all([path.name for path in paths]))
+    shapes = {path.name: image for path, image in zip(paths, images)}
     maps = input_maps(images, recipe.input)
     rows = {
         "shape to skeleton": partial(networks.predict, shapes),

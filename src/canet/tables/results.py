@@ -48,9 +48,9 @@ def _joined(found: list[dict], key: str) -> str:
     return "; ".join(sorted({one for f in found for one in f[key].split("; ")}))
 
 
-def _by_split(line: dict) -> dict[int, float]:
-    """F1 by split of a line of a CSV."""
-    pairs = (pair.split(":") for pair in line["f1_by_split"].split())
+def _by_split(text: str) -> dict[int, float]:
+    """F1 by split, as a CSV has it: `0:0.4291 1:0.4391`."""
+    pairs = (pair.split(":") for pair in text.split())
     return {int(split): float(f1) for split, f1 in pairs}
 
 
@@ -72,7 +72,9 @@ def rows_of(plan: Plan, trainings: list[Training], before: list[dict]) -> pd.Dat
         known = [line for line in before if line["run"] == planned.recipe.name]
         known = [line for line in known if _may_be_of(line["images"], images)]
         earlier = known[-1] if known and own and not found else None
-        scores = _by_split(earlier) if earlier else {k: s["f1"] for k, s in found.items()}
+        scores = (
+            _by_split(earlier["f1_by_split"]) if earlier else {k: s["f1"] for k, s in found.items()}
+        )
         reference = above[0 if plan.table.compare == "first" else -1] if above else {}
         if not planned.left_out:
             above.append(scores)
@@ -174,7 +176,10 @@ def read_results(path: Path) -> pd.DataFrame:
         found = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
         found = found.astype({"splits": int} | dict.fromkeys(NUMBERS, float))
         found = found.assign(**{key: "" for key in ADDED_LATER if key not in found})
-        return found[[*texts, "splits", *NUMBERS]].fillna(dict.fromkeys(texts, ""))
+        found = found[[*texts, "splits", *NUMBERS]].fillna(dict.fromkeys(texts, ""))
+        for text in found["f1_by_split"]:
+            _by_split(text)
+        return found
     except (ValueError, KeyError, ArithmeticError, pd.errors.ParserError):
         raise UserError(f"{shown(path)}: damaged; delete it and repeat the command") from None
 
