@@ -135,6 +135,9 @@ def test_it_is_told_before_torch_is_installed(driver, line, words, refused, monk
 def test_memory_that_ran_out_by_any_name():
     assert is_out_of_memory(MemoryError()) and is_out_of_memory(torch.OutOfMemoryError())
     assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"))
+    host = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+    assert is_out_of_memory(RuntimeError(f"[enforce fail at alloc_cpu.cpp:121] err == 0. {host}"))
+    assert is_out_of_memory(torch.AcceleratorError("CUDA error: out of memory\nmore"))
     assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
 
 

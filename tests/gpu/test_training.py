@@ -1,6 +1,7 @@
 """Trainings of every recipe on a GPU, and what goes wrong there alone."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def test_out_of_memory_names_the_batch_that_fits(settings, tiny_folds, little_me
         UserError, match=r"out of memory on .*batch=512; try train.batch="
     ) as caught:
         train_fold(recipe, 0)
-    best = int(str(caught.value).rpartition("=")[2])
+    best = int(re.search(r"try train\.batch=(\d+)", str(caught.value)).group(1))
     assert 8 < best < 512
     samples, _ = TrainingSet(recipe).split(0)
     assert fits(recipe, samples, GPU, batch=best)

@@ -25,6 +25,12 @@ OTHER_BUILDS = (
     "(https://pytorch.org/get-started/previous-versions)"
 )
 LONGEST_ANSWER_S = 20  # of nvidia-smi
+# what plain RuntimeErrors say of memory that has run out: CUDA's libraries, CUDA, the host's
+NO_MEMORY = ("STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+NO_MEMORY += (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+)
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory has run out, the host's or the device's, as torch or CUDA's libraries say."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "STATUS_ALLOC_FAILED" in str(error)
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in NO_MEMORY)
 
 
 def refuse_unusable_gpu(device: str) -> None:

@@ -11,6 +11,8 @@ from canet.inference.device import describe
 from canet.inference.distributed import World
 from canet.training.trainer import Trainer, build_state
 
+SMALLER = "augment.crop_px (null: whole images)"
+
 
 def fits(recipe: Recipe, samples: Samples, device: torch.device, *, batch: int) -> bool:
     """Whether training with this batch fits into the device's memory."""
@@ -53,18 +55,28 @@ def largest_batch(fit: Callable[[int], bool], below: int) -> int:
 def explain_out_of_memory(
     recipe: Recipe, samples: Samples, device: torch.device, *, world: World
 ) -> str:
-    """In one line, the largest batch that fits; found by trying where there is one process."""
+    """In one line, the largest batch that fits; found by trying, where that endangers nothing."""
     batch = recipe.train.batch
+    began = f"out of memory on {describe(device)}"
     if world.size > 1:  # the other processes wait for this one, so no trials here
         return (
-            f"out of memory on {describe(device)} with train.batch={batch} over {world.size} "
-            f"processes; lower train.batch or start more"
+            f"{began} with train.batch={batch} over {world.size} processes; lower train.batch or "
+            f"start more"
         )
+    if device.type == "cpu":  # whoever tries for more of the host's memory may be killed
+        return f"{began} with train.batch={batch}; lower train.batch, predict.batch or {SMALLER}"
     if fits(recipe, samples, device, batch=batch):
         return (
-            f"out of memory on {describe(device)}, not by train.batch={batch}, which fits alone; "
+            f"{began}, not by train.batch={batch}, which fits alone; "
             f"lower predict.batch={recipe.predict.batch}, or set machine.graphs=false"
         )
     best = largest_batch(lambda b: fits(recipe, samples, device, batch=b), batch)
-    remedy = f"try train.batch={best}" if best else "not even train.batch=1 fits"
-    return f"out of memory on {describe(device)} with train.batch={batch}; {remedy}"
+    if not best:
+        return (
+            f"{began} with train.batch={batch}; not even train.batch=1 fits: lower {SMALLER}, or "
+            f"take a narrower model.encoder"
+        )
+    return (
+        f"{began} with train.batch={batch}; try train.batch={best}, with a lower train.lr than "
+        f"{recipe.train.lr:g}, which is for the larger one"
+    )
