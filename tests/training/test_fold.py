@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny import copy_folder, tiny_recipe, write_tiny_folds
 
-from canet.core.console import UserError
+from canet.core.console import Stopped, UserError
 from canet.core.files import read_json, write_json
 from canet.core.recipe import Recipe, check
 from canet.core.recipe_files import load
@@ -125,6 +125,19 @@ def stop_after(steps: int, monkeypatch) -> None:
         true_step(self, state)
 
     monkeypatch.setattr(Recorder, "on_step_end", on_step_end)
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_forced_training_that_is_stopped_is_continued_without(trained, monkeypatch, force):
+    if not force:
+        (fold_folder(trained, 0) / "done.json").unlink()
+    monkeypatch.setattr(Recorder, "_is_asked_to_stop", lambda self: True)
+    again = "the same command without --force" if force else "the same command"
+    with pytest.raises(Stopped, match=f", {again} (continues|finishes)"):
+        train_fold(trained, 0, force=force)
+    monkeypatch.undo()
+    train_fold(trained, 0)
+    assert len(list(fold_folder(trained, 0).parent.glob("fold-0.old*"))) == force
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["loader", "resident"])

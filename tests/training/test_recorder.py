@@ -21,9 +21,9 @@ def state(tiny):
     return build_state(tiny, CPU)
 
 
-def record(folder, every_s: float = 1e9) -> Recorder:
+def record(folder, every_s: float = 1e9, **options) -> Recorder:
     folder.mkdir(exist_ok=True)
-    return Recorder(folder, "mine", every_s=every_s, first_epoch=0, world=ALONE)
+    return Recorder(folder, "mine", every_s=every_s, first_epoch=0, world=ALONE, **options)
 
 
 @pytest.mark.parametrize(("every_s", "saved"), [(0, True), (1e9, False)])
@@ -33,7 +33,7 @@ def test_a_checkpoint_is_written_when_it_is_time(state, tmp_path, every_s, saved
     assert (tmp_path / CHECKPOINT).is_file() == saved
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_asked_to_stop_it_saves_after_the_step(state, tmp_path, number):
     before, state.epoch = signal.getsignal(number), 3
     with record(tmp_path) as made:
@@ -43,6 +43,26 @@ def test_asked_to_stop_it_saves_after_the_step(state, tmp_path, number):
             made.on_step_end(state)
     assert signal.getsignal(number) == before
     assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["epoch"] == 3
+
+
+def test_a_hang_up_that_is_ignored_stays_so(state, tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with record(tmp_path) as made:
+            os.kill(os.getpid(), signal.SIGHUP)
+            made.on_step_end(state)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_it_says_which_command_continues(state, tmp_path):
+    with record(tmp_path, again="the other command") as made:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Stopped, match="epoch 1, the other command continues from there"):
+            made.on_step_end(state)
+        with pytest.raises(Stopped, match="last epoch, the other command finishes"):
+            made.on_training_end(state)
 
 
 def test_asked_to_stop_during_the_last_evaluation_it_saves_and_stops(state, tmp_path):

@@ -131,7 +131,10 @@ def interruption_is_heard() -> None:
 
 def _exit_stopped() -> NoReturn:
     interruption_is_heard()
-    sys.exit("\nstopped; the same command continues from what is written" if IS_FIRST else 1)
+    # --force would throw away what a training has written since; a search continues with it
+    but = ", a training without --force" if "--force" in sys.argv else ""
+    said = f"\nstopped; the same command continues from what is written{but}"
+    sys.exit(said if IS_FIRST else 1)
 
 
 def _warn_of_thread(failed: threading.ExceptHookArgs) -> None:

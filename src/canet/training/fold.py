@@ -197,7 +197,7 @@ class FoldTraining:
         resumed = self._resume(state, force=force)
         self._announce(trainer, state, resumed=resumed)
         try:
-            self._train(trainer, state)
+            self._train(trainer, state, force=force)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -239,7 +239,7 @@ class FoldTraining:
         said += [f"continues in epoch {state.epoch + 1}"] if resumed else []
         print(", ".join(said), flush=True)
 
-    def _train(self, trainer: Trainer, state: TrainState) -> None:
+    def _train(self, trainer: Trainer, state: TrainState, *, force: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with Recorder(
             self.folder,
@@ -247,6 +247,7 @@ class FoldTraining:
             every_s=self.recipe.machine.checkpoint_every_s,
             first_epoch=state.epoch,
             world=self.world,
+            again=f"the same command{' without --force' * force}",
         ) as recorder:
             trainer.run(state, recorder, label=f"fold {self.fold}")
             recorder.on_training_end(state)

@@ -16,11 +16,12 @@ from canet.training.trainer import Callback
 
 CHECKPOINT = "checkpoint.pt"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HANG_UP = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; nohup ignores it
 SAME_REQUEST_S = 1.0  # a terminal and torchrun both pass on one Ctrl-C
 
 
 class Recorder(Callback):
-    """Records a training in its folder, also when SIGTERM or Ctrl-C asks to stop.
+    """Records a training in its folder, also when SIGTERM, Ctrl-C or SIGHUP asks to stop.
 
     Of several processes the first writes; all stop after the same step.
 
@@ -30,13 +31,21 @@ class Recorder(Callback):
         every_s: seconds between checkpoints.
         first_epoch: epochs that are completed already.
         world: the processes at this training.
+        again: what continues it after a stop.
     """
 
     def __init__(
-        self, folder: Path, fingerprint: str, *, every_s: float, first_epoch: int, world: World
+        self,
+        folder: Path,
+        fingerprint: str,
+        *,
+        every_s: float,
+        first_epoch: int,
+        world: World,
+        again: str = "the same command",
     ):
         self.folder, self.fingerprint = folder, fingerprint
-        self.every_s, self.world = every_s, world
+        self.every_s, self.world, self.again = every_s, world, again
         self.asked_at: float | None = None
         self.saved_at, self.save_s = time.monotonic(), 0.0
         if world.is_first:
@@ -45,7 +54,9 @@ class Recorder(Callback):
     def __enter__(self) -> "Recorder":
         self.catches = threading.current_thread() is threading.main_thread()
         if self.catches:
-            self.previous = {s: signal.signal(s, self._note) for s in STOP_SIGNALS}
+            heard = HANG_UP and signal.getsignal(HANG_UP) is not signal.SIG_IGN
+            signals = (*STOP_SIGNALS, HANG_UP) if heard else STOP_SIGNALS
+            self.previous = {s: signal.signal(s, self._note) for s in signals}
         return self
 
     def _note(self, *_: object) -> None:
@@ -80,7 +91,7 @@ class Recorder(Callback):
             self.save(state)
             raise Stopped(
                 f"asked to stop: saved in epoch {state.epoch + 1}, "
-                f"the same command continues from there"
+                f"{self.again} continues from there"
             )
         # a large model on a slow disk spends at most a twentieth of its time on saving
         if time.monotonic() - self.saved_at >= max(self.every_s, 20 * self.save_s):
@@ -94,7 +105,7 @@ class Recorder(Callback):
         """
         self.save(state)
         if self._is_asked_to_stop():
-            raise Stopped("asked to stop: saved after the last epoch, the same command finishes")
+            raise Stopped(f"asked to stop: saved after the last epoch, {self.again} finishes")
 
     def _is_asked_to_stop(self) -> bool:
         return self.world.any(self.asked_at is not None)

@@ -329,8 +329,8 @@ class Trainer:
         ) as bar:
 
             def on_step_end() -> None:
+                callback.on_step_end(state)  # first: a terminal that is closed takes no bar
                 bar.update()
-                callback.on_step_end(state)
 
             while state.epoch < settings.epochs:
                 row = self.train_epoch(step, state, on_step_end)
