@@ -73,6 +73,19 @@ def test_a_damaged_or_deleted_result_is_made_again(trained, monkeypatch):
     assert not list(folder.parent.glob("*.old*"))
 
 
+@pytest.mark.parametrize("name", ["training.json", "config.json"])
+def test_damaged_facts_are_written_again(trained, monkeypatch, name):
+    path = fold_folder(trained, 0) / "model" / name
+    path.write_text("{")
+    monkeypatch.delattr(Trainer, "train_step")
+    train_fold(trained, 0)
+    assert json.loads(path.read_text()) and not list(trained.run_folder.glob("*.old*"))
+    done = read_json(path.parents[1] / "done.json")
+    del done["outputs"][f"model/{name}"]  # as earlier versions wrote it
+    write_json(path.parents[1] / "done.json", done)
+    assert fold.is_done(path.parents[1], done["identity"])
+
+
 def test_eight_views_are_predicted_where_the_recipe_asks(trained, monkeypatch):
     folder = fold_folder(trained, 0)
     assert "levels_tta" not in np.load(folder / "held_out.npz")

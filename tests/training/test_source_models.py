@@ -9,7 +9,7 @@ import torch
 from canet.core.console import UserError
 from canet.core.images import read_grey, write_png
 from canet.core.recipe_files import load
-from canet.core.runs import fold_folder
+from canet.core.runs import FACTS, fold_folder
 from canet.data.folds import write_folds
 from canet.data.training_set import TrainingSet
 from canet.inference.saved_model import load_model
@@ -51,6 +51,9 @@ def test_none_is_begun_with_unless_a_recipe_names_one(tiny, tiny_folds):
 def test_what_a_training_begins_with_is_part_of_it(trained, overrides):
     later = load("demo", [*overrides, *LATER])
     before = training_fingerprint(later, 0, TrainingSet(later))
+    assert before == training_fingerprint(later, 0, TrainingSet(later))
+    (fold_folder(trained, 0) / "model" / FACTS).unlink()
+    train_fold(trained, 0)  # the facts again, of another time
     assert before == training_fingerprint(later, 0, TrainingSet(later))
     train_fold(
         trained.model_copy(

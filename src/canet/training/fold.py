@@ -287,7 +287,8 @@ class FoldTraining:
             "training_s": round(sum(row["elapsed_s"] for row in state.history), 1),
         }
         save_model(state.eval_model, folder / "model", facts)
-        written = [folder / WEIGHTS, *([folder / "held_out.npz"] if held_out else [])]
+        written = sorted((folder / "model").iterdir())
+        written += [folder / "held_out.npz"] if held_out else []
         done = {"identity": self.fingerprint, "finished_at": facts["finished_at"]}
         done |= {"tta": recipe.predict.tta}
         done["outputs"] = {str(p.relative_to(folder)): sha256_of(p) for p in written}

@@ -35,11 +35,14 @@ def source_folder(recipe: Recipe, fold: int | str) -> Path:
 
 
 def source_outputs(recipe: Recipe, fold: int | str) -> dict | None:
-    """Digests of what that training left; None where the recipe names none."""
+    """Digests of the weights and probabilities of that training; None where the recipe names none.
+
+    What is told of it, when it ended for example, makes no other training of those begun with it.
+    """
     if not recipe.train.start_from:
         return None
     done = read_json(source_folder(recipe, fold) / DONE, outputs=dict)
-    return done and done["outputs"]
+    return done and {k: v for k, v in done["outputs"].items() if not k.endswith(".json")}
 
 
 def image_digests(samples: Samples) -> dict[str, str]:
