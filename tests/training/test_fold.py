@@ -18,7 +18,7 @@ from canet.data.folds import write_folds
 from canet.data.training_set import TrainingSet
 from canet.inference.predict import predict_levels
 from canet.inference.saved_model import load_model
-from canet.training import fold
+from canet.training import fold, origin
 from canet.training.fold import search_fingerprint, set_aside, train_fold
 from canet.training.recorder import Recorder
 from canet.training.trainer import Trainer, build_state
@@ -71,6 +71,55 @@ def test_a_damaged_or_deleted_result_is_made_again(trained, monkeypatch):
     train_fold(trained, 0)
     assert weights(folder) == before and (folder / "held_out.npz").exists()
     assert not list(folder.parent.glob("*.old*"))
+
+
+def test_other_code_that_trained_is_named(trained, monkeypatch, capsys):
+    folder = fold_folder(trained, 0)
+    before = weights(folder)
+    monkeypatch.setattr(fold, "training_code", lambda: "changed")
+    train_fold(trained, 0)
+    commit = read_json(folder / "model" / "training.json")["commit"]
+    said = f"trained by other code (commit {commit}), --force trains it again\n"
+    assert capsys.readouterr().out == f"   fold 0: skipped; {said}"
+    (folder / "done.json").unlink()
+    train_fold(trained, 0)  # from its checkpoint
+    assert capsys.readouterr().out.endswith(f"continues in epoch 3; {said}")
+    done = read_json(folder / "done.json")
+    write_json(folder / "done.json", {k: v for k, v in done.items() if k != "code"})
+    train_fold(trained, 0)  # as earlier versions left it
+    assert "other code" not in capsys.readouterr().out and weights(folder) == before
+
+
+def test_a_model_tells_of_all_that_trained_it(trained, monkeypatch):
+    folder = fold_folder(trained, 0)
+    whole = read_json(folder / "model" / "training.json")
+    monkeypatch.setattr(origin, "commit", lambda: "later")
+    train_fold(with_keys(trained, "predict", tta=True), 0)  # predicts alone
+    predicted = read_json(folder / "model" / "training.json")
+    told = (*origin.ORIGIN.keys() - {"code"}, "training_s")
+    assert {k: predicted[k] for k in told} == {k: whole[k] for k in told}
+    stop_after(1, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        train_fold(trained, 0, force=True)
+    monkeypatch.undo()
+    monkeypatch.setattr(origin, "commit", lambda: "last")
+    monkeypatch.setattr(origin, "versions", lambda: whole["versions"] | {"torch": "9", "new": "1"})
+    train_fold(trained, 0)
+    facts = read_json(folder / "model" / "training.json")
+    assert facts["commit"] == "later; last" and facts["device"] == whole["device"]
+    assert facts["versions"]["torch"] == f"{whole['versions']['torch']}; 9"
+    assert facts["versions"]["new"] == "1"
+
+
+def test_a_model_of_an_old_checkpoint_keeps_what_it_tells(trained, monkeypatch):
+    folder = fold_folder(trained, 0)
+    content = torch.load(folder / "checkpoint.pt", weights_only=True)
+    del content["origins"]
+    torch.save(content, folder / "checkpoint.pt")
+    before = read_json(folder / "model" / "training.json")
+    monkeypatch.setattr(origin, "commit", lambda: "later")
+    train_fold(with_keys(trained, "predict", tta=True), 0)
+    assert read_json(folder / "model" / "training.json")["commit"] == before["commit"] != "later"
 
 
 @pytest.mark.parametrize("name", ["training.json", "config.json"])

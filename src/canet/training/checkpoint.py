@@ -14,6 +14,7 @@ from canet.core.gpus import is_out_of_memory
 from canet.network.earlier.adversary import Adversary
 from canet.training.moving_average import MovingAverage
 from canet.training.optimizer import load_optimizer
+from canet.training.origin import ORIGIN
 
 # what a checkpoint tells of the progress, in the types that it was saved with
 PROGRESS = {"epoch": int, "step": int, "losses": list, "elapsed_s": float, "history": list}
@@ -32,6 +33,7 @@ class TrainState:
     losses: list[torch.Tensor] = field(default_factory=list)  # of those steps
     elapsed_s: float = 0.0  # on those steps
     history: list[dict] = field(default_factory=list)
+    origins: list[dict] = field(default_factory=list)  # of the processes that have trained it
 
     @property
     def eval_model(self) -> nn.Module:
@@ -47,6 +49,7 @@ class TrainState:
             "losses": self.losses,
             "elapsed_s": self.elapsed_s,
             "history": self.history,
+            "origins": self.origins,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema else None,
@@ -80,6 +83,11 @@ class TrainState:
                 if not isinstance(content[name], kind):
                     raise TypeError(name)
                 setattr(self, name, content[name])
+            self.origins = content.get("origins", [])  # checkpoints of before tell nothing
+            if not all(
+                isinstance(o[key], kind) for o in self.origins for key, kind in ORIGIN.items()
+            ):
+                raise TypeError("origins")
         except Exception as error:  # torch raises whatever the bytes provoke
             if is_out_of_memory(error):
                 raise

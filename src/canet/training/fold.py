@@ -19,9 +19,8 @@ from canet.core.files import (
 )
 from canet.core.gpus import is_out_of_memory, refuse_unusable_gpu
 from canet.core.input_planes import shown_channel
-from canet.core.provenance import commit, versions
 from canet.core.recipe import Loss, Recipe, check
-from canet.core.runs import DONE, fold_folder
+from canet.core.runs import DONE, FACTS, fold_folder
 from canet.data.training_set import TrainingSet
 from canet.evaluation import pictures
 from canet.geometry.metrics import best_threshold
@@ -30,6 +29,7 @@ from canet.inference.distributed import World, join
 from canet.inference.saved_model import save_model
 from canet.training.checkpoint import TrainState
 from canet.training.memory import explain_out_of_memory
+from canet.training.origin import ORIGIN, joined, origin, training_code
 from canet.training.recorder import CHECKPOINT, Recorder
 from canet.training.source_models import image_digests, load_source, source_outputs
 from canet.training.trainer import Trainer, build_state
@@ -74,7 +74,8 @@ def search_fingerprint(recipe: Recipe, fold: int | str, images: TrainingSet) -> 
 def training_fingerprint(recipe: Recipe, fold: int | str, images: TrainingSet) -> str:
     """A digest of all that a training depends on: recipe, fold, images, folds, maps, source.
 
-    The code that trains is not part of it: a model records its commit instead.
+    The code that trains is not part of it: a training is not repeated because of it, but where it
+    was another (`origin.training_code`), that is said.
     """
     settings = recipe.settings(*TRAINING_SECTIONS)
     settings["train"].pop("folds")  # which other folds are trained does not matter to this one
@@ -101,6 +102,17 @@ def is_done(folder: Path, fingerprint: str, *, tta: bool = False) -> bool:
             for name, digest in done["outputs"].items()
         )
     )
+
+
+def by_other_code(told: dict) -> str:
+    """A remark that other code than today's has trained; empty where none has, or nothing tells.
+
+    Args:
+        told: `code` and `commit` of those who trained, as `done.json` has them.
+    """
+    if not told.get("code") or told["code"] == training_code():
+        return ""
+    return f"trained by other code (commit {told.get('commit')}), --force trains it again"
 
 
 def set_aside(folder: Path) -> Path:
@@ -185,10 +197,10 @@ class FoldTraining:
         """Train, or continue, and write everything; nothing where it is done already."""
         done = is_done(self.folder, self.fingerprint, tta=self.recipe.predict.tta)
         if self.world.share(done) and not force:
-            print(f"   fold {self.fold}: trained already, skipped (--force does it again)")
+            by = by_other_code(read_json(self.folder / DONE) or {})
+            again = f"skipped; {by}" if by else "trained already, skipped (--force does it again)"
+            print(f"   fold {self.fold}: {again}")
             return
-        origin = {"fold": self.fold, "identity": self.fingerprint}
-        origin |= {"commit": commit(), "versions": versions(), "images": self.images.digest}
         train, held_out = self.images.split(self.fold)
         source = load_source(self.recipe, self.fold, held_out, device=self.device)
         known = source.known_images | set(image_digests(train).values())
@@ -203,7 +215,7 @@ class FoldTraining:
                 raise
             del state, trainer  # what they hold must not count when batches are tried
         else:
-            self._finish(trainer, state, origin | {"known_images": sorted(known)})
+            self._finish(trainer, state, known_images=sorted(known))
             return
         gc.collect()
         raise UserError(explain_out_of_memory(self.recipe, train, self.device, world=self.world))
@@ -237,10 +249,14 @@ class FoldTraining:
         ]
         said += [f"{self.world.size} processes"] if self.world.size > 1 else []
         said += [f"continues in epoch {state.epoch + 1}"] if resumed else []
-        print(", ".join(said), flush=True)
+        by = by_other_code(joined(state.origins))
+        print(", ".join(said) + (f"; {by}" if by else ""), flush=True)
 
     def _train(self, trainer: Trainer, state: TrainState, *, force: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        own = origin(describe(self.device), trainer.precision) if self.world.is_first else None
+        if own and own not in state.origins and state.epoch < self.recipe.train.epochs:
+            state.origins.append(own)
         with Recorder(
             self.folder,
             self.fingerprint,
@@ -252,7 +268,17 @@ class FoldTraining:
             trainer.run(state, recorder, label=f"fold {self.fold}")
             recorder.on_training_end(state)
 
-    def _finish(self, trainer: Trainer, state: TrainState, origin: dict) -> None:
+    def _origin(self, trainer: Trainer, state: TrainState) -> dict:
+        """What is told of those who trained; checkpoints of before leave that to the model."""
+        if state.origins:
+            return joined(state.origins)
+        told = {key: kind for key, kind in ORIGIN.items() if key != "code"}
+        kept = read_json(self.folder / "model" / FACTS, identity=str, **told)
+        if not kept or kept["identity"] != self.fingerprint:
+            kept = origin(describe(self.device), trainer.precision)
+        return {key: kept[key] for key in told} | {"code": ""}
+
+    def _finish(self, trainer: Trainer, state: TrainState, known_images: list[str]) -> None:
         """Write model, held-out probabilities, pictures; last of all the mark that it is done."""
         recipe, folder, held_out = self.recipe, self.folder, trainer.held_out
         state.eval_model.eval()
@@ -276,12 +302,15 @@ class FoldTraining:
                 names=held_out.names,
                 path=folder / "panel.png",
             )
-        facts = origin | {
+        by = self._origin(trainer, state)
+        code = by.pop("code")
+        facts = {"fold": self.fold, "identity": self.fingerprint} | by
+        facts |= {
+            "images": self.images.digest,
+            "known_images": known_images,
             "recipe": recipe.stored(),
             "training_images": trainer.train.names,
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "device": describe(self.device),
-            "precision": trainer.precision,
             "processes": self.world.size,
             "parameters": sum(p.numel() for p in state.model.parameters()),
             "training_s": round(sum(row["elapsed_s"] for row in state.history), 1),
@@ -290,7 +319,7 @@ class FoldTraining:
         written = sorted((folder / "model").iterdir())
         written += [folder / "held_out.npz"] if held_out else []
         done = {"identity": self.fingerprint, "finished_at": facts["finished_at"]}
-        done |= {"tta": recipe.predict.tta}
+        done |= {"tta": recipe.predict.tta, "commit": by["commit"], "code": code}
         done["outputs"] = {str(p.relative_to(folder)): sha256_of(p) for p in written}
         write_json(folder / DONE, done)
 
