@@ -5,7 +5,7 @@ from fake_runs import noisy_images, write_fold, write_images
 from canet.core.console import UserError
 from canet.core.files import write_json
 from canet.core.recipe import Postprocess
-from canet.core.runs import newest_run
+from canet.core.runs import FACTS, find_run, newest_run, require_same_experiment
 from canet.inference.trained_run import load_run
 
 CPU = torch.device("cpu")
@@ -41,6 +41,42 @@ def test_folds_of_different_recipes_are_not_mixed(tiny, tmp_path):
     write_fold(faster, 1, images)
     with pytest.raises(UserError, match="trained by different recipes"):
         load_run(lines.run_folder, [], CPU)
+
+
+def test_folds_of_different_losses_are_not_mixed_unless_all_are_tuned(tiny, tmp_path):
+    images = noisy_images()
+    lines = write_images(tiny, images, tmp_path / "lines")
+
+    def write(fold: int, **loss) -> None:
+        changed = lines.loss.model_copy(update=loss)
+        write_fold(lines.model_copy(update={"loss": changed}), fold, images)
+
+    write(0, gamma=1.0)
+    write(1, gamma=2.0)
+    with pytest.raises(UserError, match="folds 0 and 1 were trained by different recipes"):
+        load_run(lines.run_folder, [], CPU)
+    write(0, gamma=1.0, tuned=True)
+    with pytest.raises(UserError, match="folds 0 and 1 were trained by different recipes"):
+        load_run(lines.run_folder, [], CPU)
+    write(1, gamma=2.0, tuned=True)
+    assert len(load_run(lines.run_folder, [], CPU).models) == 2
+
+
+def test_what_is_not_trained_is_told_from_what_is_damaged(tiny, tmp_path):
+    images = noisy_images()
+    lines = write_images(tiny, images, tmp_path / "lines")
+    for fold in (0, 1):
+        write_fold(lines, fold, images)
+    with pytest.raises(UserError, match=r"fold all is not trained; trained are 0, 1; choose"):
+        require_same_experiment(lines.run_folder, ["0", "all"])
+    (lines.run_folder / "fold-1" / "model" / FACTS).unlink()
+    with pytest.raises(UserError, match=r"training.json: missing or damaged; train fold 1 again"):
+        require_same_experiment(lines.run_folder, ["0", "1"])
+
+
+def test_an_unknown_run_names_what_is_there(tiny, tmp_path):
+    with pytest.raises(UserError, match=r"trained runs: none; .*weights/canet_axis, weights/geom"):
+        find_run("canet_axis", tmp_path)
 
 
 def test_folds_of_different_images_are_not_mixed(tiny, tmp_path):

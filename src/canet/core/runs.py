@@ -47,7 +47,9 @@ def find_run(name: str | None, runs: Path = REPOSITORY / "runs") -> Path:
         if folder.is_dir():
             return folder
     near = ", ".join(sorted(p.name for p in runs.glob("*") if finished_folds(p))) or "none"
-    raise UserError(f"no run {printable(name)}; trained runs: {near}")
+    shipped = sorted(path.parent.name for path in (REPOSITORY / "weights").glob("*/config.json"))
+    there = f"trained runs: {near}; with the code: " + ", ".join(f"weights/{n}" for n in shipped)
+    raise UserError(f"no run {printable(name)}; {there}")
 
 
 def fold_number(text: str) -> int | str:
@@ -66,17 +68,24 @@ def require_same_experiment(run: Path, folds: list[str]) -> None:
     """Refuse to mix folds that were trained by different recipes or on different images.
 
     Raises:
-        UserError: naming the folds; their tuned losses may differ.
+        UserError: naming the folds; their tuned losses may differ, if all are tuned.
     """
-    kinds, images = {}, {}
+    kinds, images, there = {}, {}, finished_folds(run)
     for k in folds:
         path = run / f"fold-{k}" / "model" / FACTS
         facts = read_json(path, recipe=dict)
+        if not facts and k not in there:
+            raise UserError(
+                f"{shown(run)}: fold {k} is not trained; trained are {', '.join(there) or 'none'}; "
+                f"choose one of them, or run src/train.py --fold {k}"
+            )
         if not facts:
             raise UserError(f"{shown(path)}: missing or damaged; train fold {k} again")
         trained_by = check_stored(facts["recipe"], shown(path))
-        trained = trained_by.settings("input", "model", "augment", "folds", "train")
+        trained = trained_by.settings("input", "model", "loss", "augment", "folds", "train")
         trained["train"].pop("folds")
+        if trained_by.loss.tuned:
+            trained["loss"] = "tuned"  # for each fold by itself
         trained["extra"] = [str(path) for path in trained_by.data.extra]
         kinds.setdefault(("by different recipes", digest_of(trained)), []).append(k)
         if "images" in facts:  # models of before do not tell
