@@ -73,6 +73,22 @@ def test_what_was_not_written_here_is_not_replaced(exported, trained, tmp_path):
     export(trained.run_folder, "0", exported)  # its own is
 
 
+def test_what_was_added_to_an_export_is_not_deleted(exported, trained):
+    (exported / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"notes.txt was not written here; move it away, or choose"):
+        export(trained.run_folder, "0", exported)
+    assert (exported / "notes.txt").read_text() == "mine"
+
+
+def test_a_threshold_that_tells_no_score_is_not_exported(exported, trained, tmp_path):
+    path = trained.run_folder / "threshold.json"
+    tuned = json.loads(path.read_text())
+    del tuned["f1_cross_fitted"]
+    path.write_text(json.dumps(tuned))
+    with pytest.raises(UserError, match=r"threshold.json: tells no f1_cross_fitted; run src/tune"):
+        export(trained.run_folder, "0", tmp_path / "out")
+
+
 def test_a_threshold_for_another_training_is_not_exported(tuned_once, tmp_path):
     copy_folder(tuned_once, tmp_path)
     (run,) = (tmp_path / "runs").iterdir()
