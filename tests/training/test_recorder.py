@@ -34,7 +34,9 @@ def test_a_checkpoint_is_written_when_it_is_time(state, tmp_path, every_s, saved
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_asked_to_stop_it_saves_after_the_step(state, tmp_path, number):
+def test_asked_to_stop_it_saves_after_the_step(state, tmp_path, number, request):
+    at_first = signal.signal(number, signal.default_int_handler)  # nohup ignores SIGHUP
+    request.addfinalizer(lambda: signal.signal(number, at_first))
     before, state.epoch = signal.getsignal(number), 3
     with record(tmp_path) as made:
         os.kill(os.getpid(), number)
