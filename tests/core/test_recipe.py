@@ -1,3 +1,4 @@
+import optuna
 import pytest
 import yaml
 
@@ -6,7 +7,7 @@ from canet.core.default_recipe import choose
 from canet.core.gpus import Gpu
 from canet.core.recipe import ADDED_LATER, check, check_stored
 from canet.core.recipe_files import available, load
-from canet.search.postprocess_space import named_switches
+from canet.search.postprocess_space import named_switches, suggest
 
 
 @pytest.mark.parametrize("name", available())
@@ -40,6 +41,13 @@ def test_paper_is_the_papers():
     assert (r.loss.dice, r.loss.focal, r.loss.gamma) == (1, 100, 2)
     assert (r.model.encoder, r.model.attention_stages) == ("resblock64", [3, 4, 5])
     assert (r.input.kind, r.input.mask) == ("repaired_distance", "any")
+    assert r.postprocess.is_plain and not r.postprocess.inside_shape
+
+
+def test_the_papers_search_is_for_a_threshold_alone():
+    r = load("paper")
+    trial = optuna.trial.FixedTrial({"threshold": 0.3})  # whatever else it draws is an error
+    assert suggest(trial, r) == (0.3, r.postprocess)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from small_tables import write_tables
 
 from canet.core.console import UserError
 from canet.core.files import write_text
+from canet.core.recipe import Postprocess
 from canet.tables import plan as tables
 from canet.tables.plan import name_of, plan_table, trainings_of
 
@@ -40,6 +41,13 @@ def test_only_rows_about_the_labels_mask_see_it(budget):
         "open_choices: The labels' mask",
         "table4: Repaired distance of the labels' mask",
     }
+
+
+@pytest.mark.parametrize("budget", ["gpu", "cpu", "cpu_long"])
+def test_all_rows_are_judged_with_the_same_postprocessing(budget):
+    plans = [plan_table(tables.path_of(name), [], budget) for name in tables.available()]
+    found = {p.recipe.postprocess.model_dump_json() for plan in plans for p in plan.rows}
+    assert found == {Postprocess().model_dump_json()}
 
 
 def test_rows_go_before_the_budget_and_the_command_line_changes_the_budget(folder):
