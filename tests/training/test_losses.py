@@ -75,3 +75,9 @@ def test_total_is_float32_under_half_precision():
     y = torch.ones(1, 1, 4, 4)
     total = SkeletonLoss(Loss())([torch.zeros(1, 1, 4, 4, dtype=torch.bfloat16)], y)
     assert total.dtype == torch.float32
+
+
+@pytest.mark.parametrize("p", [0.1, 0.9])
+def test_dice_says_nothing_of_a_batch_without_skeletons(p):
+    loss = SkeletonLoss(Loss(dice=1.0, focal=0.0))
+    assert loss([logits_of(p, p)], torch.zeros(1, 1, 1, 2)) == 0

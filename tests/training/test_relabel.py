@@ -72,6 +72,17 @@ def test_inputs_and_labels_are_those_of_the_new_drawing(samples):
     assert draw(3, seed=3) is None  # whose label is no candidate
 
 
+def test_a_line_that_would_vanish_stays_as_it_is():
+    shapes = np.zeros((1, 256, 256), np.uint8)
+    shapes[0, 128, 20:28] = 129  # a faint line: between pixels it is below one half
+    maps = np.stack([input_map(shapes[0], INPUT)])
+    line = Samples(["line.png"], maps, (shapes > 0).astype(np.uint8), shapes)
+    draw = Relabeller(line, Augment(relabel=1, scale=4), INPUT)
+    drawn = [draw(0, seed) for seed in range(20)]
+    assert 0 < sum(found is None for found in drawn) < 20
+    assert all(found[1].any() and found[0].any() for found in drawn if found is not None)
+
+
 def test_a_share_is_drawn_anew(samples):
     settings = Augment(relabel=0.5, flips_and_turns=False, shift_px=0, crop_px=64)
     draw = Relabeller(samples, settings, INPUT)

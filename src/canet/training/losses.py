@@ -48,8 +48,9 @@ class SkeletonLoss(nn.Module):
 
     At every scale λ_dice·Dice + λ_focal·focal, where asked for + λ_l1·L1. Dice is
     1 − (2Σyp + 1)/(Σy + Σp + 1) over the batch (the paper's equation (1) prints its ε inside the
-    factor 2; this is the usual form). Labels of coarser heads are area averages, so they are soft;
-    those of full-size heads (side outputs) are the labels themselves.
+    factor 2; this is the usual form); of a batch without any skeleton pixel smp's is 0, whatever is
+    predicted. Labels of coarser heads are area averages, so they are soft; those of full-size heads
+    (side outputs) are the labels themselves.
 
     Args:
         settings: the recipe's `loss` section; `scale_weights` weight the heads, fine to coarse,

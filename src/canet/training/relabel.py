@@ -114,6 +114,8 @@ class Relabeller:
     def __call__(self, index: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Input (C, H, W) float32 and label (H, W) uint8; None where the image stays as it is.
 
+        It does, too, where nothing is left of it: a faint line of a pixel may vanish.
+
         Args:
             index: of the image.
             seed: all that is drawn is a function of it.
@@ -122,6 +124,8 @@ class Relabeller:
         if affine is None:
             return None
         new = drawn_anew(self.shapes[index], affine)
+        if not new.any():
+            return None
         label = ShapeGeometry(new).drawing(CANDIDATES[self.candidates[index]])
         return input_map(new, self.planes), label.astype(np.uint8)
 
