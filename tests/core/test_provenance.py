@@ -14,6 +14,7 @@ from canet.data.map_cache import MapCache
 from canet.data.training_set import TrainingSet
 from canet.geometry import masks
 from canet.training.fold import training_fingerprint
+from canet.training.origin import training_code
 
 MAPS = "canet.data.input_maps"
 
@@ -81,6 +82,21 @@ def test_the_digest_changes_with_such_a_file_alone(package, changed, differs):
     before = code_digest(MAPS)
     change(package / changed)
     assert (code_digest(MAPS) != before) == differs
+
+
+@pytest.mark.parametrize(
+    ("changed", "differs"),
+    [("core/recipe.py", False), ("geometry/masks.py", True), ("training/relabel.py", True)],
+)
+def test_a_key_more_or_another_message_makes_no_other_training(
+    package, data_root, tmp_path, changed, differs
+):
+    recipe = tiny_recipe(data_root, tmp_path, "augment.relabel=0.5")
+    write_tiny_folds(recipe)
+    before = training_fingerprint(recipe, 0, TrainingSet(recipe)), training_code()
+    change(package / changed)
+    after = training_fingerprint(recipe, 0, TrainingSet(recipe)), training_code()
+    assert [a != b for a, b in zip(before, after)] == [differs, differs]
 
 
 def test_it_is_the_digest_of_the_files_wherever_they_lie(package, monkeypatch):

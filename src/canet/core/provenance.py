@@ -79,7 +79,7 @@ def skip(stamp: Stamp, force: bool) -> bool:
     return True
 
 
-def code_digest(*modules: str) -> str:
+def code_digest(*modules: str, core: bool = True) -> str:
     """A digest of modules and of all of this package that they import, directly or not.
 
     Results that are kept have it in their stamp, so that they are made again when code that they
@@ -87,8 +87,11 @@ def code_digest(*modules: str) -> str:
 
     Args:
         modules: such as `canet.data.input_maps`.
+        core: False leaves `canet.core` out, for what takes hours: nothing is computed there but
+            images read, and a key more in recipes or another message changes no training.
     """
-    return digest_of_files(code_files(*modules))
+    files = code_files(*modules)
+    return digest_of_files(p for p in files if core or p.parent != PACKAGE / "core")
 
 
 @cache

@@ -141,11 +141,12 @@ class TrainingSet:
         for data in sets:
             self.maps_of(data).load()  # makes them, where code or shapes have changed
         relabels = self.recipe.augment.relabel > 0
+        drawing = code_digest("canet.training.relabel", core=False) if relabels else None
         return digest_of(
             {
                 "images": [data.digest for data in sets],
                 "maps": [self.maps_of(data).digest for data in sets],
                 "folds": self.folds[["image", "fold"]].to_csv(index=False),
-                "relabel": code_digest("canet.training.relabel") if relabels else None,
+                "relabel": drawing,
             }
         )

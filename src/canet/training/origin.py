@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from canet.core.files import digest_of_files
-from canet.core.provenance import code_files, commit, versions
+from canet.core.provenance import code_digest, commit, versions
 
 # what is told of each process, as it is kept in checkpoints
 ORIGIN = {"commit": str, "code": str, "device": str, "precision": str, "versions": dict}
@@ -11,8 +10,7 @@ ORIGIN = {"commit": str, "code": str, "device": str, "precision": str, "versions
 
 def training_code() -> str:
     """A digest of the code that trains; how things are said and kept, `canet.core`, is not."""
-    paths = code_files("canet.training.trainer")
-    return digest_of_files(path for path in paths if path.parent.name != "core")
+    return code_digest("canet.training.trainer", core=False)
 
 
 def origin(device: str, precision: str) -> dict:
