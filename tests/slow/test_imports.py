@@ -9,7 +9,7 @@ import pytest
 from canet.core.console import REPOSITORY
 from canet.core.images import read_grey, write_png
 
-HEAVY = {"torch", "timm", "optuna", "matplotlib", "sklearn", "skops"}
+HEAVY = {"torch", "timm", "optuna", "matplotlib", "sklearn"}
 
 
 def imported_by(program: str, *words: object) -> set[str]:

@@ -1,21 +1,23 @@
 """Skeletons by a stored forest, and what comes with the repository."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from scripts import SOURCE, run_script
+from scripts import run_script
 
 from canet.core.console import REPOSITORY, UserError
 from canet.core.files import read_json
 from canet.core.images import read_grey, write_png
 from canet.data.data_set import ImageFolder
+from canet.data.demo import example
+from canet.geometry.candidates import CANDIDATES, ShapeGeometry
 from canet.geometry.metrics import component_count
 from canet.selection import forest
+from canet.selection.features import features_of
 from canet.submission.by_geometry import choose_skeletons, geometry_predictor
+from canet.submission.read import read_submission
 
 SHIPPED = REPOSITORY / "weights" / "geometry"
+REAL_SHAPES = REPOSITORY / "input" / "pixel-skelneton" / "img_test_shape"
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,32 @@ def test_what_is_shipped_draws_one_piece_in_each_shape(data_root):
     assert all(component_count(s) == 1 for s in drawn.values())
 
 
+@pytest.mark.skipif(not REAL_SHAPES.is_dir(), reason="the data set is not in input/")
+def test_what_is_shipped_draws_the_submission_that_is_shipped(selector):
+    folder = ImageFolder(REAL_SHAPES)
+    shapes = {name: folder.read(name) for name in folder.names[::30]}
+    submitted = read_submission(REPOSITORY / "submissions" / "test_geometry.zip")
+    for name, drawn in choose_skeletons(selector, shapes).items():
+        assert np.array_equal(drawn, submitted[name] > 0), name
+
+
+# Of generated shapes: all features in one number, how many trees are for each candidate.
+CHOICES = {0: (46726.06895836, [178, 22, 0, 0, 0]), 3: (43543.384945003, [2, 197, 1, 0, 0])}
+
+
+@pytest.mark.parametrize("number", CHOICES)
+def test_features_and_choices_stay_as_they_are(selector, number):
+    geometry = ShapeGeometry(example(0, number)[1])
+    found = features_of(geometry)
+    values = np.abs([found[name] for name in sorted(found)])
+    in_one, chosen = CHOICES[number]
+    assert np.log1p(values) @ np.arange(1, len(values) + 1) == pytest.approx(in_one, rel=1e-9)
+    trees = len(selector.trees.roots) * selector.probabilities([found])[0]
+    assert trees.tolist() == pytest.approx(chosen, abs=2)
+    drawn = choose_skeletons(selector, {"a": geometry.shape})["a"]
+    assert np.array_equal(drawn, geometry.drawing(CANDIDATES[np.argmax(chosen)]))
+
+
 def test_options_of_networks_are_refused():
     with pytest.raises(UserError, match=r"--spur-px is for networks; weights/geometry is geom"):
         geometry_predictor(SHIPPED, SHIPPED, given=["spur_px"])
@@ -80,14 +108,3 @@ def test_the_script_draws_large_shapes_of_several_pieces(tmp_path):
     manifest = read_json(tmp_path / "mine.json")
     assert manifest["selection"]["sha256"] == read_json(SHIPPED / forest.CONFIG)["sha256"]
     assert manifest["longest_px"] == 256 and "machine" not in manifest["recipe"]
-
-
-def test_no_network_and_no_search_is_imported():
-    """Torch and Optuna take seconds, which three shapes need not wait for."""
-    code = (
-        "import sys, canet.submission.make, canet.submission.by_geometry\n"
-        "print(*{'torch', 'optuna', 'matplotlib', 'sklearn'} & sys.modules.keys())"
-    )
-    words = [sys.executable, "-c", code]
-    done = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
