@@ -56,6 +56,14 @@ def test_dice_by_hand():
     assert only_dice([logits_of(0.5, 0.25, 0.8)], y).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_dice_is_that_of_the_whole_batch():
+    y = torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0, 1.0]).reshape(2, 1, 1, 3)
+    logits = logits_of(0.5, 0.25, 0.1, 0.8, 0.9, 0.7).reshape(2, 1, 1, 3)
+    only_dice = SkeletonLoss(Loss(dice=1, focal=0, scale_weights=[1]))
+    expected = 1 - (2 * (0.5 + 2.4) + 1) / (0.85 + 2.4 + 4 + 1)
+    assert only_dice([logits], y).item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_scales_are_area_averages_and_weighted():
     y = torch.zeros(1, 1, 4, 4)
     y[..., 0, 0] = 1  # the quarter-size label is 0.25, 0, 0, 0
@@ -71,13 +79,13 @@ def test_scales_are_area_averages_and_weighted():
     assert found.item() == pytest.approx(0.3 * entropy, rel=1e-3)
 
 
-def test_total_is_float32_under_half_precision():
-    y = torch.ones(1, 1, 4, 4)
-    total = SkeletonLoss(Loss())([torch.zeros(1, 1, 4, 4, dtype=torch.bfloat16)], y)
-    assert total.dtype == torch.float32
-
-
-@pytest.mark.parametrize("p", [0.1, 0.9])
 def test_dice_says_nothing_of_a_batch_without_skeletons(p):
     loss = SkeletonLoss(Loss(dice=1.0, focal=0.0))
     assert loss([logits_of(p, p)], torch.zeros(1, 1, 1, 2)) == 0
+
+
+def test_the_loss_is_computed_in_float32_whatever_the_logits_are():
+    torch.manual_seed(0)
+    logits, y = torch.randn(2, 1, 8, 8).bfloat16(), torch.randint(0, 2, (2, 1, 8, 8))
+    loss = SkeletonLoss(Loss())
+    assert loss([logits], y) == loss([logits.float()], y.float())
