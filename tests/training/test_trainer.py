@@ -83,6 +83,20 @@ def test_diverging_is_one_line(tiny, split):
         trainer.run(build_state(wild, CPU), Callback(), label="", quiet=True)
 
 
+def test_a_gradient_is_clipped(tiny, split):
+    plain = {"optimizer": "sgd", "lr": 1.0, "momentum": 0, "weight_decay": 0}
+    moved = []
+    for clip_norm in (None, 0.001):
+        train = tiny.train.model_copy(update=plain | {"clip_norm": clip_norm})
+        recipe = tiny.model_copy(update={"train": train})
+        trainer, state = Trainer(recipe, *split, device=CPU), build_state(recipe, CPU)
+        before = [p.detach().clone() for p in state.model.parameters()]
+        trainer.stepper(state)(next(iter(trainer.loader)))
+        steps = [p.detach() - b for p, b in zip(state.model.parameters(), before)]
+        moved.append(torch.cat([step.flatten() for step in steps]).norm().item())
+    assert moved[0] > 0.01 and moved[1] == pytest.approx(0.001, rel=0.01)
+
+
 def test_a_batch_is_divided_evenly_among_processes(tiny, split):
     odd = tiny.model_copy(update={"train": tiny.train.model_copy(update={"batch": 5})})
     with pytest.raises(
