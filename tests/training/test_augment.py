@@ -81,8 +81,11 @@ def test_order_covers_every_image_and_fills_the_last_batch():
     assert [i for _, i in sampler] != order
 
 
-def test_order_continues_within_an_epoch():
-    sampler = EpochSampler(10, 4, seed=0)
+@pytest.mark.parametrize("sized", [False, True])
+def test_order_continues_within_an_epoch(sized):
+    sizes = np.random.default_rng(0).integers(1, 9, (2, 10, 2))
+    sampler = EpochSampler(10, 4, seed=0, sizes=sizes.__getitem__ if sized else None)
+    sampler.epoch = 1
     whole = list(sampler)
     sampler.step = 2
     assert list(sampler) == whole[8:]

@@ -202,21 +202,31 @@ def test_a_forced_training_that_is_stopped_is_continued_without(trained, monkeyp
     assert len(list(fold_folder(trained, 0).parent.glob("fold-0.old*"))) == force
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["loader", "resident"])
+# windows: of shapes drawn anew, in batches of many sizes, by the optimizer of canet_axis
+WAYS = {
+    "loader": ["machine.resident=false"],
+    "resident": ["machine.resident=true"],
+    "windows": [
+        "input.window=shape",
+        "augment.crop_px=null",
+        "augment.relabel=0.5",
+        "train.optimizer=muon",
+    ],
+}
+
+
+@pytest.fixture(scope="module")
 def whole(request, data_root, tmp_path_factory) -> tuple[Recipe, Path]:
-    """Four epochs without a break, images loaded or on the device, and the folder of all files."""
+    """Four epochs without a break, in each of these ways, and the folder of all files."""
     home = tmp_path_factory.mktemp("whole")
-    resident = f"machine.resident={str(request.param).lower()}"
-    recipe = tiny_recipe(data_root, home, "train.epochs=4", resident)
+    recipe = tiny_recipe(data_root, home, "train.epochs=4", *WAYS[request.param])
     write_tiny_folds(recipe)
     train_fold(recipe, 0)
     return recipe, home
 
 
-@pytest.mark.parametrize("after", [1, 5, 9])
-def test_an_interrupted_training_ends_bit_for_bit_the_same(whole, tmp_path, monkeypatch, after):
+def compare_with_interrupted(recipe: Recipe, home: Path, tmp_path, monkeypatch, after: int):
     """4 epochs = some steps, an abrupt end, the rest; 3 steps an epoch here."""
-    recipe, home = whole
     copy_folder(home, tmp_path)
     here = with_keys(recipe, "machine", runs=tmp_path / "runs", cache=tmp_path / "cache")
     folder = fold_folder(here, 0)
@@ -229,6 +239,17 @@ def test_an_interrupted_training_ends_bit_for_bit_the_same(whole, tmp_path, monk
     assert weights(folder) == weights(fold_folder(recipe, 0))
     losses = [pd.read_csv(fold_folder(r, 0) / "metrics.csv")["loss"] for r in (here, recipe)]
     assert losses[0].tolist() == losses[1].tolist()
+
+
+@pytest.mark.parametrize("after", [1, 5, 9])
+@pytest.mark.parametrize("whole", ["loader", "resident"], indirect=True)
+def test_an_interrupted_training_ends_bit_for_bit_the_same(whole, tmp_path, monkeypatch, after):
+    compare_with_interrupted(*whole, tmp_path, monkeypatch, after)
+
+
+@pytest.mark.parametrize("whole", ["windows"], indirect=True)
+def test_so_does_one_of_windows_with_labels_drawn_anew(whole, tmp_path, monkeypatch):
+    compare_with_interrupted(*whole, tmp_path, monkeypatch, after=5)
 
 
 def test_moments_lie_in_memory_as_their_parameters_do(trained):

@@ -79,6 +79,7 @@ def test_scales_are_area_averages_and_weighted():
     assert found.item() == pytest.approx(0.3 * entropy, rel=1e-3)
 
 
+@pytest.mark.parametrize("p", [0.1, 0.9])
 def test_dice_says_nothing_of_a_batch_without_skeletons(p):
     loss = SkeletonLoss(Loss(dice=1.0, focal=0.0))
     assert loss([logits_of(p, p)], torch.zeros(1, 1, 1, 2)) == 0
