@@ -6,13 +6,14 @@ from PIL import Image
 
 from canet.app import shapes
 from canet.core.console import UserError
+from canet.geometry.metrics import component_count
 
 
 @pytest.mark.parametrize("name", shapes.EXAMPLES)
 def test_examples_are_shapes_in_one_piece(name):
     mask = shapes.to_mask(shapes.example(name))
     assert mask.shape == (256, 256)
-    assert 0.05 < mask.mean() < 0.6
+    assert 0.05 < mask.mean() < 0.6 and component_count(mask) == 1
     assert (mask[0].any(), mask[:, 0].any()) == (False, False)
 
 

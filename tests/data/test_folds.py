@@ -50,6 +50,19 @@ def test_twins_share_a_group_and_grouped_folds_keep_it(tmp_path):
     assert (table.groupby("group")["fold"].nunique() == 1).all()
 
 
+def test_how_alike_twins_are_is_what_the_recipe_says(tmp_path):
+    shapes = write_shapes(tmp_path, {"cat": 20})
+    for name in shapes.names:
+        shape = shapes.read(name).copy()
+        if int(name[4:-4]) % 2:  # a mirror image, and a little more
+            shape[20:22, 20:24] ^= 255
+            write_png(shapes.path / name, shape)
+    for similarity, groups in ((0.9, 10), (0.999, 20)):
+        settings = Folds(scheme="grouped", count=5, twin_similarity=similarity)
+        table = folds.assign_folds(ImageFolder(shapes.path), settings)
+        assert table["group"].nunique() == groups
+
+
 def test_folds_repeat_and_depend_on_the_seed(tmp_path):
     shapes = write_shapes(tmp_path, {"cat": 30})
     first = folds.assign_folds(shapes, Folds())
