@@ -58,7 +58,7 @@ def _refused(scope: dict) -> int | None:
     if told.get("origin", f"http://{host}") != f"http://{host}":
         return 403
     size = told.get("content-length", "0")
-    return 413 if not size.isdigit() or int(size) > MOST_BODY else None
+    return 413 if not size.isdecimal() or int(size) > MOST_BODY else None
 
 
 def serve(port: int | None, *, open_browser: bool) -> None:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from skimage.morphology import medial_axis
 
+from canet.benchmarks.skeletonize import vessels
 from canet.benchmarks.timing import print_table, seconds_of_each
 from canet.core.images import read_grey
 from canet.geometry import compact_skeleton, label_mask, trace_outline
@@ -57,8 +58,7 @@ def _line_of_enlarged(shape: np.ndarray, factor: int) -> str:
 
 
 def _line_of_vessels(size: int) -> str:
-    field = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(size, size)), (0, 0), 3)
-    mask = np.abs(field) < 0.35 * field.std()  # lines some pixels wide, with loops and gaps
+    mask = vessels(size)
     outlines = list(piece_outlines(mask))
     said = (
         f"   {size:5d} × {size:<5d} {sum(map(len, outlines)):8d} points {len(outlines):6d} pieces"
