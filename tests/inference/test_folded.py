@@ -23,7 +23,7 @@ def count(network: nn.Module, kind: type) -> int:
     return sum(isinstance(m, kind) for m in network.modules())
 
 
-@pytest.mark.parametrize("recipe", ["canet_axis", "paper", "unet", "panichev"])
+@pytest.mark.parametrize("recipe", ["canet_axis", "paper", "unet", "panichev", "side_outputs"])
 def test_it_is_the_same_function_without_normalisations(recipe):
     network = trained_somehow(recipe).train()
     fast, norms = folded(network), count(network, nn.BatchNorm2d)
@@ -35,8 +35,9 @@ def test_it_is_the_same_function_without_normalisations(recipe):
         torch.testing.assert_close(fast(x), expected, rtol=1e-3, atol=1e-4 * expected.abs().max())
 
 
-def test_what_has_other_layers_stays_right():
-    network = trained_somehow("nguyen").eval()
+@pytest.mark.parametrize("recipe", ["nguyen", "pix2pix"])
+def test_what_has_other_layers_stays_right(recipe):
+    network = trained_somehow(recipe).eval()
     x = torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(folded(network)(x), network(x), rtol=1e-3, atol=1e-3)

@@ -42,11 +42,6 @@ class SkeletonModel(SegmentationModel):
         for head in heads:
             begin_at_prior(head)
 
-    @property
-    def heads(self) -> list[nn.Module]:
-        """The convolutions whose outputs are the network's, each (B, classes, H/s, W/s)."""
-        return [self.segmentation_head, *self.auxiliary_heads]
-
     def forward(
         self, x: torch.Tensor, auxiliary: bool = False
     ) -> torch.Tensor | list[torch.Tensor]:

@@ -79,10 +79,6 @@ class SideOutputs(SkeletonModel):
             for k in range(classes):
                 fusion.weight[k, k::classes] = 1 / len(channels)
 
-    @property
-    def heads(self) -> list[nn.Module]:
-        return [self.segmentation_head, *self.decoder.heads]
-
     def forward(
         self, x: torch.Tensor, auxiliary: bool = False
     ) -> torch.Tensor | list[torch.Tensor]:
