@@ -150,10 +150,18 @@ def digest_of(value: object) -> str:
 
 def digest_of_files(paths: Iterable[Path]) -> str:
     """A digest of the names and contents of files, in the given order."""
+    return digest_of_named((path.name, sha256(path.read_bytes())) for path in map(Path, paths))
+
+
+def sha256(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+def digest_of_named(contents: Iterable[tuple[str, bytes]]) -> str:
+    """A digest of names, each with the `sha256` of its content, in the given order."""
     total = hashlib.sha256()
-    for path in paths:
-        content = hashlib.sha256(Path(path).read_bytes()).digest()
-        total.update(os.fsencode(Path(path).name) + b"\0" + content)
+    for name, content in contents:
+        total.update(os.fsencode(name) + b"\0" + content)
     return total.hexdigest()
 
 

@@ -1,7 +1,5 @@
 """What can be wrong with shapes and labels on disk; all of it is said at once."""
 
-import hashlib
-import os
 from pathlib import Path
 
 import cv2
@@ -9,6 +7,7 @@ import numpy as np
 
 from canet.core.console import UserError, progress, shown
 from canet.core.cores import in_threads
+from canet.core.files import digest_of_named, sha256
 from canet.core.images import decode_file, read_content
 from canet.data.data_set import DataSet, ImageFolder, listed, name_problem, pngs_in
 from canet.geometry.masks import any_mask, closing
@@ -136,7 +135,7 @@ def check_shapes(paths: list[Path]) -> tuple[dict[str, tuple[int, int]], str]:
     Raises:
         UserError: some are unreadable, too large or all black; one message lists them.
     """
-    sizes, problems, total = {}, [], hashlib.sha256()
+    sizes, problems, contents = {}, [], []
 
     def look_at(path: Path) -> tuple[tuple[int, int], bytes] | str:
         try:
@@ -144,7 +143,7 @@ def check_shapes(paths: list[Path]) -> tuple[dict[str, tuple[int, int]], str]:
             mask = any_mask(decode_file(content, path))
             if not mask.any():
                 return f"{shown(path)}: is all black; expected a white shape on black"
-            return mask.shape, hashlib.sha256(content).digest()
+            return mask.shape, sha256(content)
         except UserError as error:
             return str(error)
 
@@ -154,9 +153,9 @@ def check_shapes(paths: list[Path]) -> tuple[dict[str, tuple[int, int]], str]:
             problems.append(result)
         else:
             sizes[path.name] = result[0]
-            total.update(os.fsencode(path.name) + b"\0" + result[1])
+            contents.append((path.name, result[1]))
     if problems:
         raise UserError(
             f"{len(problems):,} of {len(paths):,} shapes cannot be used: {listed(problems)}"
         )
-    return sizes, total.hexdigest()
+    return sizes, digest_of_named(contents)

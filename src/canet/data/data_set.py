@@ -1,7 +1,5 @@
 """Shapes and skeletons on disk: the starting kit's folders, each listed, read and hashed once."""
 
-import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -11,6 +9,7 @@ import numpy as np
 
 from canet.core.console import REPOSITORY, UserError, printable, shown
 from canet.core.cores import in_threads
+from canet.core.files import digest_of_named, sha256
 from canet.core.images import decode_file, read_content, read_grey
 from canet.core.recipe import Data, Recipe
 
@@ -111,11 +110,7 @@ class ImageFolder:
     @cached_property
     def digest(self) -> str:
         """A digest of the names and contents of all images."""
-        total = hashlib.sha256()
-        for name in self.names:
-            content = hashlib.sha256(self.content(name)).digest()
-            total.update(os.fsencode(name) + b"\0" + content)
-        return total.hexdigest()
+        return digest_of_named((name, sha256(self.content(name))) for name in self.names)
 
     def content(self, name: str) -> bytes:
         """The bytes of a file, compressed as they are, kept for the next time."""

@@ -156,14 +156,12 @@ class SkeletonGraph:
         if not stays.any():  # never nothing: the start stands in
             stays[0] = len(self) > 0
         place = np.cumsum(stays) - 1
-        return SkeletonGraph(
-            self.xy[stays],
-            self.radius[stays],
-            place[self.edges[keep]],
-            self.arc[stays],
-            self.chord[stays],
-            self.inscribed[stays],
-        )
+        return self.with_nodes(stays, place[self.edges[keep]])
+
+    def with_nodes(self, stays: np.ndarray, edges: np.ndarray) -> "SkeletonGraph":
+        """The nodes where `stays`, (N,) bool, is True, and edges between them, (K, 2) int64."""
+        of_nodes = {f.name: getattr(self, f.name)[stays] for f in fields(self) if f.name != "edges"}
+        return replace(self, edges=edges, **of_nodes)
 
     def within(self, size: tuple[int, int]) -> "SkeletonGraph":
         """Nodes that lie in a picture of a size (H, W), and the edges between them.
@@ -172,9 +170,8 @@ class SkeletonGraph:
         """
         stays = ((self.xy > -1) & (self.xy < np.add(size[::-1], 1))).all(1)
         place = np.cumsum(stays) - 1
-        of_nodes = {f.name: getattr(self, f.name)[stays] for f in fields(self) if f.name != "edges"}
-        of_nodes["xy"] = np.clip(of_nodes["xy"], 0, size[::-1])
-        return replace(self, edges=place[self.edges[stays[self.edges].all(1)]], **of_nodes)
+        inside = self.with_nodes(stays, place[self.edges[stays[self.edges].all(1)]])
+        return replace(inside, xy=np.clip(inside.xy, 0, size[::-1]))
 
     def moved(self, by: tuple[float, float] | float) -> "SkeletonGraph":
         """The graph with all positions shifted by (x, y), px."""

@@ -71,12 +71,4 @@ def merge_junctions(graph: SkeletonGraph) -> tuple[SkeletonGraph, np.ndarray]:
     stays = stands_for == np.arange(count)
     place = np.cumsum(stays) - 1
     node_of = place[stands_for]
-    merged = SkeletonGraph(
-        graph.xy[stays],
-        graph.radius[stays],
-        node_of[graph.edges[~gone]],
-        graph.arc[stays],
-        graph.chord[stays],
-        graph.inscribed[stays],
-    )
-    return merged, node_of
+    return graph.with_nodes(stays, node_of[graph.edges[~gone]]), node_of
