@@ -353,6 +353,8 @@ BROKEN_JSON: dict[str, Change] = {
     "deep objects": lambda c, trace: b'{"a":' * 5000,
     "a pickle": lambda c, trace: hostile_pickle(trace),
 }
+# of each kind of file; that all of them are understood alike is tested of `read_json`
+SOME_BROKEN_JSON = {name: BROKEN_JSON[name] for name in ("an empty object", "a pickle")}
 
 
 def edited(**values: object) -> Change:

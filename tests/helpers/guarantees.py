@@ -20,20 +20,13 @@ def redrawn(skeleton: Skeleton) -> np.ndarray:
     return picture > 0
 
 
-def uncovered_px(skeleton: Skeleton) -> float:
-    """How far a pixel of the mask lies from the circles, at most."""
-    rows, columns = np.nonzero(skeleton.mask.inside & ~redrawn(skeleton))
-    if not len(rows):
-        return 0.0
-    graph = skeleton.graph
+def misses_px(skeleton: Skeleton) -> tuple[float, float]:
+    """How far a pixel of the mask lies from the circles, and these reach out of it, at most."""
+    drawn, inside, graph = redrawn(skeleton), skeleton.mask.inside, skeleton.graph
+    rows, columns = np.nonzero(inside & ~drawn)
     away = np.hypot(columns[:, None] + 0.5 - graph.xy[:, 0], rows[:, None] + 0.5 - graph.xy[:, 1])
-    return float((away - graph.radius).min(1).max())
-
-
-def overdrawn_px(skeleton: Skeleton) -> float:
-    """How far the circles reach out of the mask."""
-    outside = ndimage.distance_transform_edt(~skeleton.mask.inside)
-    return float(outside[redrawn(skeleton)].max(initial=0))
+    uncovered = (away - graph.radius).min(1).max(initial=0)
+    return uncovered, ndimage.distance_transform_edt(~inside)[drawn].max(initial=0)
 
 
 def check_topology(skeleton: Skeleton, mask: np.ndarray) -> None:

@@ -4,7 +4,16 @@ import json
 
 import numpy as np
 import pytest
-from broken_files import BROKEN_JSON, edited, flipped, hostile_pickle, npy, npz, write
+from broken_files import (
+    BROKEN_JSON,
+    SOME_BROKEN_JSON,
+    edited,
+    flipped,
+    hostile_pickle,
+    npy,
+    npz,
+    write,
+)
 from judge import OK, run_and_judge, table
 
 from canet.core.console import UserError
@@ -46,7 +55,7 @@ def test_a_damaged_table_of_scores_is_refused(case, tmp_path):
 
 
 THRESHOLD = {"threshold": 0.4, "postprocess": {}, "trained": {}, "study": "s", "images": 5}
-THRESHOLDS = {k: (change, "damaged") for k, change in BROKEN_JSON.items()} | {
+THRESHOLDS = {k: (change, "damaged") for k, change in SOME_BROKEN_JSON.items()} | {
     "right": (edited(), OK),
     "no threshold": (edited(threshold=...), "damaged"),
     "a text for a threshold": (edited(threshold="0.4"), "damaged"),
@@ -73,7 +82,7 @@ def test_a_threshold_is_used_or_refused(case, trained, shapes, tmp_path):
 
 TUNED = {"loss": {"focal": 7.0}}
 TUNED_LOSSES = {
-    k: (change, "the loss search has not ended") for k, change in BROKEN_JSON.items()
+    k: (change, "the loss search has not ended") for k, change in SOME_BROKEN_JSON.items()
 } | {
     "a list for a loss": (edited(loss=[1]), "the loss search has not ended"),
     "an unknown weight": (edited(loss={"focall": 1}), "unknown key focall"),
@@ -132,7 +141,7 @@ MAPS = {
     "a hostile pickle": lambda c, t: hostile_pickle(t),
 }
 MAPS = {f"maps: {k}": (".npy", change) for k, change in MAPS.items()}
-MAPS |= {f"stamp: {k}": (".json", change) for k, change in BROKEN_JSON.items()}
+MAPS |= {f"stamp: {k}": (".json", change) for k, change in SOME_BROKEN_JSON.items()}
 MAPS |= {
     "stamp: a list of outputs": (".json", edited(outputs=[])),
     "stamp: a number for a digest": (".json", edited(digest=5)),
