@@ -43,8 +43,9 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="each image's F1")
     args = parser.parse_args()
     f1 = [read_f1(name) for name in args.runs]
-    table = compare(f1)
-    print(table.to_string(index=False, na_rep="", float_format="{:.4f}".format))
+    table = compare(f1).astype(object)
+    table = table.where(table.notna(), "")  # of the first run
+    print(table.to_string(index=False, float_format="{:.4f}".format))
     if args.csv:
         write_table(args.csv, pd.concat(f1, axis=1).rename_axis("image").reset_index())
         print(f"each image: {shown(args.csv)}")

@@ -88,6 +88,11 @@ def test_a_folder_of_other_pictures_says_what_it_holds(tmp_path):
         list_images(tmp_path)
 
 
+def test_what_macos_writes_beside_a_file_is_no_image(data):
+    (data.train_shapes.path / "._box-1.png").write_bytes(b"\0\5\x16\7 Mac OS X")
+    assert find_problems(data) == []
+
+
 def test_other_images_beside_pngs_are_named(data, capsys):
     folder = data.test_shapes.path
     warn_of_others(folder)

@@ -42,6 +42,7 @@ def test_runs_and_files_by_the_script(trained, tmp_path):
     write_text(run / "out_of_fold.csv", "image,f1,breaks\na,0.5,0\nb,0.75,1\n")
     write_text(file, "image,f1\nb,0.25\na,0.5\n")
     done = run_script("compare", run, file, "--csv", tmp_path / "both.csv")
+    assert done.stdout.splitlines()[1].split()[1:] == ["2", "0.6250"]
     figures = done.stdout.splitlines()[2].split()[1:]
     assert figures == ["2", "0.3750", "2", "-0.2500", "0.2500", "0", "1"]
     both = pd.read_csv(tmp_path / "both.csv")

@@ -172,6 +172,12 @@ def test_what_is_shipped_is_whole_small_and_good_on_shapes_it_has_not_seen(tmp_p
     assert figures["f1"] > 0.95 and figures["one_component"] == 1
 
 
+def test_what_macos_leaves_is_in_nobodys_way(exported, trained):
+    (exported / ".DS_Store").touch()
+    export(trained.run_folder, "0", exported)
+    assert not (exported / ".DS_Store").exists()
+
+
 def test_a_damaged_export_is_one_line(exported):
     config = json.loads((exported / "config.json").read_text())
     config["_published"]["threshold"] = "high"

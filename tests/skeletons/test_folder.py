@@ -262,6 +262,43 @@ def test_tiffs_of_numbers_that_pillow_has_no_mode_for(tmp_path, dtype):
         list(read_pages(tmp_path / "cut.tif"))
 
 
+@pytest.mark.parametrize("rest", [b"", b"\0\0\0\0\0", b"\x08\0\0\0" + b"\0" * 40])
+def test_a_tiff_without_pages_is_named(run, tmp_path, rest):
+    (tmp_path / "cut.tif").write_bytes(b"II*\0" + rest)
+    code, said = run("cut.tif")
+    assert code == 1 and "error: cut.tif: is " in said
+
+
+def test_a_compression_that_is_not_read_is_no_damage(tmp_path):
+    plain = tmp_path / "plain.tif"
+    tifffile.imwrite(plain, np.zeros((8, 8)))
+    with tifffile.TiffFile(plain) as file:
+        at = file.pages[0].tags["Compression"].valueoffset
+    content = bytearray(plain.read_bytes())
+    content[at : at + 2] = (5).to_bytes(2, "little")  # LZW
+    plain.write_bytes(content)
+    with pytest.raises(Unreadable, match="has a compression that is not read; export it without"):
+        list(read_pages(plain))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_damaged_exif_is_no_damage_of_the_picture(tmp_path, kind):
+    odd = b"Exif\0\0MM\0*\0\0\0\x08\0\2\1\x12\0\3\0\0\0\1\0\6\0\0\1\2\0\4\0\0\0\1\0\1\0\0"
+    for name, exif in {"odd": odd + b"\0" * 4, "none": b"Exif\0\0rubbish"}.items():
+        path = tmp_path / f"{name}.{kind}"
+        Image.fromarray(BAR).save(path, exif=exif)
+        (page,) = read_pages(path)
+        upright = BAR.T if name == "odd" else BAR
+        assert page.grey.shape == upright.shape
+
+
+def test_weights_that_are_not_there_are_no_fault_of_the_images(run, tmp_path):
+    save(tmp_path / "a.png", BAR)
+    with pytest.raises(UserError, match="no run nosuch; trained runs"):
+        run("a.png", "--method", "canet", "--weights", "nosuch")
+    assert not (tmp_path / "skeletons").exists()
+
+
 def test_an_image_beyond_pillows_limit_is_too_large_and_not_damaged(tmp_path, monkeypatch):
     save(tmp_path / "huge.png", BAR)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", BAR.size // 3)

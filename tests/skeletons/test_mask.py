@@ -133,6 +133,24 @@ def test_a_cut_out_in_colour_is_its_opacity_on_demand(high):
         canet.skeletonize(cut_out[..., :3], threshold="alpha")
     with pytest.raises(UserError, match="is opaque all over; leave --threshold alpha out"):
         canet.skeletonize(BAR, threshold="alpha")
+    half = np.zeros((*BAR.shape, 4), np.float32)
+    half[BAR] = (0, 0, 0.5, 0.5)
+    for image in (half, half > 0):
+        assert (inside(image, threshold="alpha") == BAR).all()
+
+
+def test_pictures_with_round_corners_and_soft_shadows_are_no_cut_outs():
+    window = np.zeros((40, 60, 4), np.uint8)
+    window[..., 3] = 255
+    window[:3, :3, 3] = 0
+    window[18:22, 5:55, :3] = 255
+    icon = np.zeros((40, 60, 4), np.uint8)
+    icon[5:35, 5:55, 3] = 60  # its shadow
+    icon[BAR, 3] = 255
+    for image, expected in ((window, window[..., 0] > 0), (icon, BAR)):
+        skeleton = canet.skeletonize(image)
+        assert (skeleton.mask.inside == expected).all()
+        assert "opaque is outside" not in " ".join(skeleton.mask.warnings)
 
 
 @pytest.mark.parametrize("invert", [False, True])
@@ -220,6 +238,17 @@ def test_an_image_is_an_array_pillows_or_a_file(tmp_path, monkeypatch):
         canet.skeletonize("two.gif")
     with pytest.raises(UserError, match=r"^none\.png: does not exist"):
         canet.skeletonize("none.png")
+    with pytest.raises(UserError, match="File name too long"):
+        canet.skeletonize("a" * 999 + ".png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(BAR).save("lying.png", exif=exif)
+    with Image.open("lying.png") as lying:
+        assert inside(lying).shape == inside("lying.png").shape == BAR.T.shape
+    whole = tmp_path.joinpath("lying.png").read_bytes()
+    tmp_path.joinpath("cut.png").write_bytes(whole[:-30])
+    with Image.open("cut.png") as cut, pytest.raises(UserError, match="the image "):
+        canet.skeletonize(cut)
 
 
 def test_a_skeleton_saves_and_shows_itself(tmp_path):

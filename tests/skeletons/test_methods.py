@@ -171,6 +171,27 @@ def test_lines_reach_the_outline_on_demand(options):
     assert (through.nodes["radius"] < 2).all() and (plain.nodes["radius"] > 4).all()
 
 
+def test_rods_at_every_angle_are_as_long_as_they_are():
+    for k, angle in enumerate(np.linspace(0, np.pi, 24, endpoint=False)):
+        half = 50 * np.array([np.cos(angle), np.sin(angle)])
+        ends = np.rint([110 - half, 110 + half]).astype(int)
+        rod = np.zeros((220, 220), np.uint8)
+        cv2.line(rod, *ends.tolist(), 1, 5 + k)
+        skeleton = canet.skeletonize(rod, tolerance=4, reach_outline=True)
+        assert skeleton.summary["ends"] == 2 and (skeleton.nodes["radius"] < 2.2).all()
+
+
+def test_lines_stop_where_another_is_near():
+    comb = np.zeros((120, 120), bool)
+    comb[50:70, 10:110] = True  # a tooth that points at it ends where its line does
+    comb[20:50, 55:62] = True
+    plain, through = (
+        canet.skeletonize(comb, prune_length=25, reach_outline=r) for r in (False, True)
+    )
+    check_topology(through, comb)
+    assert through.summary["junctions"] == plain.summary["junctions"]
+
+
 def test_networks_of_ones_own_draw_too(trained):
     mask = hand(128)
     own = canet.skeletonize(mask, method="canet", weights=str(trained.run_folder))

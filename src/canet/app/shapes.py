@@ -69,7 +69,7 @@ def read_mask(name: str, content: bytes) -> tuple[np.ndarray, list[str]]:
             path = Path(folder) / f"file{suffix if suffix in SUFFIXES else ''}"
             path.write_bytes(content)
             first, mask = _first_of(path, Options())
-            if is_cut_out(mask.inside, first.opaque):  # the page has no switch for it
+            if is_cut_out(mask.inside, first.opacity):  # the page has no switch for it
                 first, mask = _first_of(path, Options(threshold="alpha"))
                 mask.warnings.append("taken by its opacity")
     except (Unreadable, UserError) as error:
@@ -87,7 +87,7 @@ def _first_of(path: Path, options: Options) -> tuple[Page, Mask]:
     if first is None:
         raise UserError("has no image")
     _check_size(first.grey)
-    return first, find_mask(first.grey, first.opaque, options)
+    return first, find_mask(first.grey, first.opacity, options)
 
 
 def _check_size(grey: np.ndarray) -> None:

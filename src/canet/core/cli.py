@@ -182,6 +182,17 @@ def explain(error: Exception) -> str | int | None:
     return None
 
 
+def _tell_what_is_lacking(kind: type, error: BaseException, trace: object) -> None:
+    """One line where a script's imports fail over a package that an extra brings."""
+    if isinstance(error, ModuleNotFoundError) and (lacking := _what_is_lacking(error)):
+        print(f"error: {lacking}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _tell_what_is_lacking  # scripts import this module first
+
+
 def _what_is_lacking(error: Exception) -> str | None:
     """Packages or memory, and what to do."""
     if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:

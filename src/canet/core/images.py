@@ -81,12 +81,12 @@ def _normalised(grey: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     if grey.dtype == np.uint16:  # levels up to 255 are 8-bit ones that something stored in 16
         grey = (grey if grey.max() <= 255 else np.rint(grey / 257)).astype(np.uint8)
     if alpha is not None:
-        grey, _ = silhouette(grey, alpha)
+        grey = silhouette(grey, alpha)
     return grey * np.uint8(255) if grey.max() == 1 else grey
 
 
-def silhouette(grey: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Grey with what is clear as background, and what is not clear.
+def silhouette(grey: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Grey with what is clear as background.
 
     A black silhouette on a clear ground, as icons are drawn, is the opacity itself.
 
@@ -95,11 +95,11 @@ def silhouette(grey: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndar
         alpha: (H, W) uint8, 255 opaque.
 
     Returns:
-        (H, W) uint8 and bool.
+        (H, W) uint8.
     """
     seen = np.rint(grey * (alpha / 255)).astype(np.uint8)
     is_silhouette = not seen.any() and alpha.min() < alpha.max()
-    return alpha if is_silhouette else seen, alpha > 0
+    return alpha if is_silhouette else seen
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -48,8 +48,8 @@ def find_run(name: str | None, runs: Path = REPOSITORY / "runs") -> Path:
             return folder
     near = ", ".join(sorted(p.name for p in runs.glob("*") if finished_folds(p))) or "none"
     shipped = sorted(path.parent.name for path in (REPOSITORY / "weights").glob("*/config.json"))
-    there = f"trained runs: {near}; with the code: " + ", ".join(f"weights/{n}" for n in shipped)
-    raise UserError(f"no run {printable(name)}; {there}")
+    also = "; with the code: " + ", ".join(f"weights/{n}" for n in shipped) if shipped else ""
+    raise UserError(f"no run {printable(name)}; trained runs: {near}{also}")
 
 
 def fold_number(text: str) -> int | str:

@@ -52,17 +52,18 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def pngs_in(folder: Path) -> list[Path]:
-    """Files of a folder whose name ends in .png, sorted; hidden ones, as macOS leaves, are none."""
-    return [path for path in _visible(folder) if path.suffix.lower() == ".png"]
+    """Files of a folder whose name ends in .png, sorted; [] where there are none."""
+    return [path for path in _files_of(folder) if path.suffix.lower() == ".png"]
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def _files_of(folder: Path) -> list[Path]:
+    """What is in a folder but ._NAME, which macOS writes beside NAME on other systems' disks."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("._"))
 
 
 def warn_of_others(folder: Path) -> None:
     """Name the images of a folder that are no PNGs, which nothing here reads."""
-    others = [p.name for p in _visible(folder) if p.suffix.lower() in OTHER_IMAGES]
+    others = [p.name for p in _files_of(folder) if p.suffix.lower() in OTHER_IMAGES]
     if others:
         names = listed(map(printable, others))
         print(f"   warning: left out, since no PNG: {names}; convert, or use src/skeletonize.py")

@@ -54,6 +54,7 @@ OTHER_DATA = "the labelled shapes of `{}`; write here whose they are, and their 
 WINDOWS = {"image": "the whole image", "shape": "in the box of the shape"}
 MODEL_CARD = "README.md"
 WRITTEN = (WEIGHTS, CONFIG, FACTS, MODEL_CARD)
+NOBODYS = ".DS_Store"  # macOS leaves it where somebody has looked
 IMAGES = ("training_images", "known_images")  # what is told of them stays at home
 
 
@@ -81,7 +82,7 @@ def export(run: Path, fold: str, out: Path) -> None:
     is_free = not out.exists() or (out.is_dir() and not there)
     if not is_free and not read_json(out / CONFIG, **{PUBLISHED: dict}):
         raise UserError(f"{shown(out)}: not written here; choose another --out")
-    if others := [name for name in there if name not in WRITTEN]:
+    if others := [name for name in there if name not in (*WRITTEN, NOBODYS)]:
         raise UserError(
             f"{shown(out)}: {printable(others[0])} was not written here; move it away, or choose "
             f"another --out"

@@ -34,7 +34,7 @@ def network_line(mask: np.ndarray, weights: str | Path | None = None) -> np.ndar
     Raises:
         UserError: there are no such weights.
     """
-    networks, shape = _networks(weights), mask * np.uint8(255)
+    networks, shape = networks_of(weights), mask * np.uint8(255)
     small = shrink(shape, networks.run.models[0].recipe.data.size_px)
     levels = networks.levels([small])[0]
     inside = small > 0
@@ -48,7 +48,8 @@ def network_line(mask: np.ndarray, weights: str | Path | None = None) -> np.ndar
 
 
 @cache
-def _networks(weights: str | Path | None) -> Networks:
+def networks_of(weights: str | Path | None) -> Networks:
+    """A run's networks, see `network_line`; loaded once."""
     folder = find_run(str(weights)) if weights else TRAINED
     if not folder.is_dir():
         raise UserError(f"{shown(folder)}: is missing; method canet needs these weights")

@@ -156,6 +156,12 @@ def skeletonize_files(
     except UserError as error:
         raise UserError(f"--{error}") from None
     sources, others = find_images(asked, out)
+    if options.method == "canet":
+        from canet.skeletons.by_network import networks_of  # torch takes seconds to import
+
+        networks_of(
+            options.weights
+        )  # before images are: what is wrong with it is no fault of theirs
     announce("skeletonize", [Path(a) for a in asked], [out])
     done: list[_Done] = []
     work = partial(_skeletonize_file, out=out, options=options, write=write)
@@ -197,7 +203,7 @@ def _skeletonize_file(source: Source, out: Path, options: Options, write: list[W
         for page in read_pages(source.path, options.kind):
             place = f" page {page.number}" if page.number else ""
             try:
-                skeleton = skeleton_of(page.grey, page.opaque, options)
+                skeleton = skeleton_of(page.grey, page.opacity, options)
             except UserError as error:
                 raise Unreadable(f"{error!s}{place}") from None
             folder = out / source.name

@@ -57,12 +57,12 @@ class Mask:
                 )
 
 
-def find_mask(image: np.ndarray, opaque: np.ndarray | None, options: Options) -> Mask:
+def find_mask(image: np.ndarray, opacity: np.ndarray | None, options: Options) -> Mask:
     """Decide what is inside.
 
     Args:
         image: (H, W) of any number or bool.
-        opaque: (H, W) bool, False is outside whatever the image says; None: all.
+        opacity: (H, W) uint8, where 0 is outside whatever the image says; None: opaque all over.
         options: threshold, labels, invert, close, fill_holes, min_area.
 
     Raises:
@@ -78,12 +78,12 @@ def find_mask(image: np.ndarray, opaque: np.ndarray | None, options: Options) ->
     if missing.any():
         mask.objects[missing] = 0
         mask.warnings.insert(0, f"{missing.sum():,} pixels are no numbers: outside")
-    if opaque is not None:
-        mask.objects[~opaque] = 0
+    if opacity is not None:
+        mask.objects[opacity == 0] = 0
     if not mask.inside.any() and image.any():
         mask.warnings.append("nothing is inside (--threshold otsu or alpha, --invert)")
     is_drawing = options.threshold is None and not options.labels and not options.invert
-    if is_drawing and is_cut_out(mask.inside, opaque):
+    if is_drawing and is_cut_out(mask.inside, opacity):
         mask.warnings.append("most of what is opaque is outside (--threshold alpha)")
     if not options.labels and not options.invert and looks_inverted(mask.inside):
         mask.warnings.append("looks black on white: nearly all of the border is inside (--invert)")
@@ -93,9 +93,12 @@ def find_mask(image: np.ndarray, opaque: np.ndarray | None, options: Options) ->
     return mask
 
 
-def is_cut_out(inside: np.ndarray, opaque: np.ndarray | None) -> bool:
-    """Whether most of what is opaque is outside, (H, W) bool twice: opacity may be what counts."""
-    if opaque is None or opaque.all():
+def is_cut_out(inside: np.ndarray, opacity: np.ndarray | None) -> bool:
+    """Whether opacity, (H, W) uint8, may be what counts: most of what is opaque is outside.
+
+    A picture with round corners is none, since it is opaque along nearly all of its border.
+    """
+    if opacity is None or looks_inverted(opaque := opacity > 127):
         return False
     return 2 * np.count_nonzero(inside) < np.count_nonzero(opaque)
 
@@ -130,8 +133,7 @@ def _thresholded(image: np.ndarray, options: Options) -> Mask:
     low, high = image.min(), image.max()
     levels = len(np.unique(image))
     if options.threshold == "alpha":
-        level = 127.5 if image.dtype == np.uint8 else _half(image)
-        return Mask((image > level).astype(np.int32), np.array([1]), level)
+        return Mask((image > 127.5).astype(np.int32), np.array([1]), 127.5)
     if options.threshold is not None:
         is_otsu = options.threshold == "otsu"
         level = float(low) if is_otsu and low == high else options.threshold

@@ -1,6 +1,7 @@
 """Images in the formats that people have, as grey levels and opacity."""
 
 import io
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 from tifffile import TiffFile
 
 from canet.core.console import UserError
@@ -29,7 +30,18 @@ SUFFIXES = (*FORMATS, ARRAY)
 MOST_BYTES = 8 * MOST_PIXELS
 TIFF_BEGINS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as Pillow's
-Grey = tuple[np.ndarray, np.ndarray | None]  # (H, W) numbers; (H, W) bool, False where clear
+FULL = (1, 255, 65535)  # opacities, of floats and integers
+UPRIGHT = {  # by EXIF's orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+Grey = tuple[np.ndarray, np.ndarray | None]  # (H, W) numbers; (H, W) uint8 opacity, None: all
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is damaged is told here
 Kind = Literal["brightness", "labels", "alpha"]  # what a picture's numbers are
 
 
@@ -40,12 +52,12 @@ class Page:
     Attributes:
         number: from 1; 0 where the file has one image.
         grey: (H, W) numbers, in their own range.
-        opaque: (H, W) bool, False where it is clear; None: nowhere.
+        opacity: (H, W) uint8, 0 where it is clear, 255 opaque; None: opaque all over.
     """
 
     number: int
     grey: np.ndarray
-    opaque: np.ndarray | None
+    opacity: np.ndarray | None
 
 
 def read_pages(path: Path, kind: Kind = "brightness") -> Iterator[Page]:
@@ -104,17 +116,38 @@ def _image_pages(path: Path, kind: Kind) -> Iterator[Page]:
         _check_size(page.size)
         if several and page.format == "GIF":  # only the first frame keeps the palette's indices
             page = page.convert("RGBA")
-        if not several:
-            ImageOps.exif_transpose(page, in_place=True)
-        yield Page(number if several else 0, *_decoded(page, kind))
+        yield Page(number if several else 0, *_decoded(page if several else _upright(page), kind))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as EXIF says, which is often damaged where the picture is not."""
+    if image.format == "TIFF":  # which Pillow turns itself
+        return image
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # Pillow raises whatever the bytes provoke
+        return image
+    if orientation not in UPRIGHT:
+        return image
+    turned = image.transpose(UPRIGHT[orientation])
+    turned.format = image.format
+    return turned
 
 
 def _rare_tiff_pages(content: bytes, kind: Kind) -> Iterator[Page]:
     """Those of numbers that Pillow has no mode for, such as 64 bits."""
     with TiffFile(io.BytesIO(content)) as file:
+        if not file.pages:
+            raise Unreadable("is not a TIFF that can be read; copy or export it again")
         for number, page in enumerate(file.pages, start=1):
             _check_size((page.imagewidth, page.imagelength))
-            yield Page(number if len(file.pages) > 1 else 0, *to_grey(page.asarray(), kind))
+            try:
+                array = page.asarray()
+            except ValueError as error:
+                if "imagecodecs" not in str(error):
+                    raise
+                raise Unreadable("has a compression that is not read; export it without") from None
+            yield Page(number if len(file.pages) > 1 else 0, *to_grey(array, kind))
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -137,7 +170,7 @@ def _decoded(image: Image.Image, kind: Kind) -> Grey:
     if alpha is None:
         return grey, None
     is_drawing = grey.dtype == np.uint8 and kind == "brightness"
-    return silhouette(grey, alpha) if is_drawing else (grey, alpha > 0)
+    return (silhouette(grey, alpha) if is_drawing else grey), alpha
 
 
 def _numbers(image: Image.Image) -> np.ndarray:
@@ -148,8 +181,8 @@ def _numbers(image: Image.Image) -> np.ndarray:
 
 
 def _opacity(image: Image.Image) -> np.ndarray | None:
-    """(H, W) bool, None where nothing can be clear."""
-    return _alpha(image) > 0 if image.has_transparency_data else None
+    """(H, W) uint8, None where nothing can be clear."""
+    return _alpha(image) if image.has_transparency_data else None
 
 
 def _alpha(image: Image.Image) -> np.ndarray:
@@ -197,9 +230,9 @@ def read_image(image: np.ndarray | Image.Image | str | Path, kind: Kind = "brigh
         pages = [*islice(read_pages(Path(image), kind), 2)]
         if len(pages) != 1:
             raise Unreadable("has several images; give one, as an array" if pages else "has none")
-        return pages[0].grey, pages[0].opaque
+        return pages[0].grey, pages[0].opacity
     if isinstance(image, Image.Image):
-        return _decoded(image, kind)
+        return _decoded(_upright(image), kind)
     return to_grey(np.asarray(image), kind)
 
 
@@ -212,11 +245,13 @@ def to_grey(array: np.ndarray, kind: Kind = "brightness") -> Grey:
     array = _squeezed(array)
     if _has_colours(array) and array.dtype == np.uint8:
         return _decoded(Image.fromarray(np.ascontiguousarray(array)), kind)
-    alpha = array[..., 3] if _has_colours(array) and array.shape[2] == 4 else None
+    opacity = None
+    if _has_colours(array) and array.shape[2] == 4:
+        alpha = np.nan_to_num(array[..., 3].astype(float))
+        full = next((full for full in FULL if alpha.max() <= full), alpha.max())
+        opacity = np.ceil(np.clip(alpha / full, 0, 1) * 255).astype(np.uint8)
     if kind == "alpha":
-        if alpha is None:
+        if opacity is None:
             raise Unreadable("is opaque all over; leave --threshold alpha out")
-        return alpha, None
-    if _has_colours(array):
-        return array[..., :3] @ BRIGHTNESS, None if alpha is None else alpha > 0
-    return array, None
+        return opacity, None
+    return array[..., :3] @ BRIGHTNESS if _has_colours(array) else array, opacity

@@ -48,14 +48,15 @@ def skeletonize(image: np.ndarray | Image.Image | str | Path, **options: object)
     asked = Options(**options)
     try:
         return skeleton_of(*read_image(image, asked.kind), asked)
-    except Unreadable as error:
+    except (Unreadable, OSError) as error:
         where = f"{shown(Path(image))}: " if isinstance(image, str | Path) else "the image "
-        raise UserError(f"{where}{error}") from None
+        what = (isinstance(error, OSError) and error.strerror) or error
+        raise UserError(f"{where}{what}") from None
 
 
-def skeleton_of(grey: np.ndarray, opaque: np.ndarray | None, options: Options) -> Skeleton:
+def skeleton_of(grey: np.ndarray, opacity: np.ndarray | None, options: Options) -> Skeleton:
     """`skeletonize` of what `read` gives: values and opacity, (H, W)."""
-    mask = find_mask(grey, opaque, options)
+    mask = find_mask(grey, opacity, options)
     pixels = np.zeros(grey.shape, bool)
     graphs, labels = [], []
     pruned = [0, 0.0]
@@ -124,36 +125,59 @@ class _MeasuredLine:
 
     def extend(self) -> None:
         """Let lines go on straight from their ends until the mask ends, or another line is near."""
+        pixels_of = _pixels_by_node(self.pixels, self.node_of)
         for branch in self.graph.branches:
             for nodes in (branch.nodes, branch.nodes[::-1]):
                 if self.graph.degree[nodes[0]] == 1:
-                    self._go_on(nodes)
+                    self._go_on(nodes, pixels_of)
         self.pixels = thin_to(self.pixels, self.pixels)
         self.graph, self.node_of = self._graph()
 
-    def _go_on(self, nodes: np.ndarray) -> None:
+    def _go_on(self, nodes: np.ndarray, pixels_of: list[np.ndarray]) -> None:
         """Add the pixels ahead of a branch's first node, seen from a radius (or more) behind it."""
         xy = self.graph.xy[nodes]
         away = np.hypot(*(xy - xy[0]).T)
         is_behind = away >= max(self.graph.inscribed[nodes[0]], BACK_PX)
-        behind = int(np.argmax(is_behind)) if is_behind.any() else -1
-        others = self.pixels.copy()
-        own = np.minimum(xy[: behind % len(xy) + 1], np.subtract(others.shape[::-1], 1))
-        columns, rows = own.astype(int).T
-        others[rows, columns] = False
-        near = cv2.dilate(others.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        behind = int(np.argmax(is_behind)) if is_behind.any() else len(nodes) - 1
         ahead = (xy[0] - xy[behind]) / away[behind]
-        way = _straight_on(xy[0], ahead, self.mask & ~near) & ~self.pixels
-        rows, columns = np.nonzero(way)
-        self.number[way] = len(self.samples.xy) + np.arange(len(rows))
-        inscribed = self.depth[way] - 0.5
-        unknown = np.full(len(rows), np.nan)
+        own = {tuple(at) for node in nodes[: behind + 1] for at in pixels_of[node].tolist()}
+        way = [at for at in self._straight_on(xy[0], ahead, own) if not self.pixels[at]]
+        if not way:
+            return
+        rows, columns = np.transpose(way)
+        self.number[rows, columns] = len(self.samples.xy) + np.arange(len(way))
+        inscribed = self.depth[rows, columns] - 0.5
+        unknown = np.full(len(way), np.nan)
         along = (np.stack([columns, rows], axis=1) + 0.5 - xy[0]) @ ahead
         on_ray = xy[0] + along[:, None] * ahead
         more = Samples(on_ray, inscribed, unknown, unknown, inscribed)
         both = ((getattr(of, f.name) for of in (self.samples, more)) for f in fields(Samples))
         self.samples = Samples(*map(np.concatenate, map(list, both)))
-        self.pixels |= way
+        self.pixels[rows, columns] = True
+
+    def _straight_on(
+        self, start: np.ndarray, ahead: np.ndarray, own: set[tuple[int, int]]
+    ) -> list[tuple[int, int]]:
+        """Pixels (row, column) on a ray within the mask, up to the first beside another line.
+
+        Args:
+            start: (2,) x and y, px.
+            ahead: (2,) of length 1.
+            own: pixels of the line that goes on.
+        """
+        (height, width), way = self.mask.shape, []
+        for step in range(4 * (height + width)):
+            x, y = np.floor(start + step / 4 * ahead).astype(int).tolist()
+            if not (0 <= y < height and 0 <= x < width and self.mask[y, x]):
+                break
+            if (y, x) in own or (y, x) == (way or [None])[-1]:
+                continue
+            top, left = max(y - 1, 0), max(x - 1, 0)
+            beside = np.argwhere(self.pixels[top : y + 2, left : x + 2]).tolist()
+            if any((top + dy, left + dx) not in own for dy, dx in beside):
+                break
+            way.append((y, x))
+        return way
 
     def _spurs(self) -> list:
         """The shortest branch to cut at each junction."""
@@ -207,20 +231,13 @@ def _measured(line: Line) -> Samples:
     return replace(samples, inscribed=inscribed, radius=radius)
 
 
-def _straight_on(start: np.ndarray, ahead: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """The free pixels on a ray up to the first that is not, (H, W) bool.
+def _pixels_by_node(pixels: np.ndarray, node_of: np.ndarray) -> list[np.ndarray]:
+    """(K, 2) row and column of each node's pixels.
 
     Args:
-        start: (2,) x and y, px.
-        ahead: (2,) of length 1.
-        free: (H, W) bool.
+        pixels: (H, W) bool.
+        node_of: (P,) int, the node of each of them, row by row.
     """
-    height, width = free.shape
-    steps = np.arange(0, height + width, 0.25)[:, None]
-    columns, rows = np.floor(start + steps * ahead).astype(int).T
-    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    inside[inside] = free[rows[inside], columns[inside]]
-    end = len(inside) if inside.all() else int(np.argmin(inside))
-    way = np.zeros_like(free)
-    way[rows[:end], columns[:end]] = True
-    return way
+    order = np.argsort(node_of, kind="stable")
+    counts = np.bincount(node_of)
+    return np.split(np.argwhere(pixels)[order], np.cumsum(counts)[:-1])

@@ -256,7 +256,8 @@ class FoldTraining:
         self.folder.mkdir(parents=True, exist_ok=True)
         own = origin(describe(self.device), trainer.precision) if self.world.is_first else None
         if own and own not in state.origins and state.epoch < self.recipe.train.epochs:
-            state.origins.append(own)
+            is_unknown = (state.epoch or state.step) and not state.origins  # who began
+            state.origins.append(own | {"code": ""} if is_unknown else own)
         with Recorder(
             self.folder,
             self.fingerprint,
