@@ -122,6 +122,19 @@ def test_a_model_of_an_old_checkpoint_keeps_what_it_tells(trained, monkeypatch):
     assert read_json(folder / "model" / "training.json")["commit"] == before["commit"] != "later"
 
 
+def test_who_began_an_old_checkpoint_is_not_known(trained, monkeypatch):
+    folder = fold_folder(trained, 0)
+    stop_after(1, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        train_fold(trained, 0, force=True)
+    monkeypatch.undo()
+    content = torch.load(folder / "checkpoint.pt", weights_only=True)
+    del content["origins"]
+    torch.save(content, folder / "checkpoint.pt")
+    train_fold(trained, 0)
+    assert read_json(folder / "done.json")["code"] == ""
+
+
 @pytest.mark.parametrize("name", ["training.json", "config.json"])
 def test_damaged_facts_are_written_again(trained, monkeypatch, name):
     path = fold_folder(trained, 0) / "model" / name
