@@ -139,6 +139,8 @@ class _MeasuredLine:
         away = np.hypot(*(xy - xy[0]).T)
         is_behind = away >= max(self.graph.inscribed[nodes[0]], BACK_PX)
         behind = int(np.argmax(is_behind)) if is_behind.any() else len(nodes) - 1
+        if not away[behind]:  # all of it in one place of the axis: no direction
+            return
         ahead = (xy[0] - xy[behind]) / away[behind]
         own = {tuple(at) for node in nodes[: behind + 1] for at in pixels_of[node].tolist()}
         way = [at for at in self._straight_on(xy[0], ahead, own) if not self.pixels[at]]
