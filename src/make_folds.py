@@ -3,7 +3,7 @@
 reads   the shapes of the data set
 writes  input/folds/DATASET_…_SCHEME_….csv with image, class, group, fold
 
-Two schemes, by the recipe's folds.scheme: stratified by class (the paper's 80/20), or grouped,
+Two schemes, by the recipe's folds.scheme: stratified by class (80/20 as in the paper), or grouped,
 which keeps near duplicates under flips and quarter turns together.
 
 examples:

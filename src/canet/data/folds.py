@@ -1,6 +1,6 @@
 """Folds: which image is judged by which model; written once, then only read.
 
-Two schemes: `stratified` by class at random like the paper's 80/20 (and like the leaderboard,
+Two schemes: `stratified` by class at random, 80/20 as in the paper (and like the leaderboard,
 where a quarter of the shapes have a near duplicate in the training set), and `grouped`, which
 keeps near duplicates together and tells how a model does on really new shapes.
 """

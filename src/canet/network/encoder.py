@@ -23,7 +23,7 @@ class ResBlockEncoder(nn.Module, EncoderMixin):
     full size, so five stages are depth 4 in smp's count.
 
     Args:
-        width: channels of the first stage; the paper's U-Net has 64.
+        width: channels of the first stage; 64 in the U-Net, the paper does not tell its own.
         blocks: of a stage; 3 in the paper.
         attention_stages: 1-based stages with context attention; 3 to 5 in the paper.
         reduction: of context attention's inner channels; 16 in the paper.

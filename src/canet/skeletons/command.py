@@ -1,7 +1,7 @@
 """The skeleton of anybody's mask, as it is: a picture, a graph, widths.
 
 reads   images: files, folders with all their sub-folders, globs; PNG, JPEG, TIFF with pages, BMP,
-        WebP, GIF, NPY; of any size, one object or thousands
+        WebP, GIF, NPY; up to 8192×8192 pixels, one object or thousands
 writes  OUT/NAME/skeleton.png and the other formats asked for, one folder an image (one a page),
         and OUT/summary.csv: lengths, ends, junctions, rings, widths, what was taken away
 

@@ -30,9 +30,10 @@ HEAD = """\
 Written by `bash run.sh tables`. F1 is per-image F1 on images that were held out, each judged at a
 threshold chosen on others of them; ± is the standard deviation over the splits (their number in
 brackets). A change is the mean of the differences on the same splits, ± their standard deviation.
-"Paper" is what the paper prints, for another budget and other images. "One piece" is the share of
-predictions in one 8-connected component, before any post-processing that joins. Training time is
-that of one split, beside others on the same device; images a second are measured alone.
+"Paper" is what the paper, or the method's own, prints, for another budget and other images. "One
+piece" is the share of predictions in one 8-connected component, before any post-processing that
+joins. Training time is that of one split, beside others on the same device; images a second are
+measured alone.
 """
 
 

@@ -41,7 +41,8 @@ def build_transform(settings: Augment) -> A.Compose:
     Args:
         settings: the recipe's `augment` section.
 
-    Source: flips, quarter turns and shifts as in Nguyen, 2021, whom the paper follows.
+    Source: flips and quarter turns as in Nguyen's code, 2021; it shifts, too, as far as the image's
+    border and never down. The paper has no word of augmentation.
     """
     steps = []
     if settings.flips_and_turns:

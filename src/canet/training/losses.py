@@ -50,7 +50,9 @@ class SkeletonLoss(nn.Module):
     1 − (2Σyp + 1)/(Σy + Σp + 1) over the batch (the paper's equation (1) prints its ε inside the
     factor 2; this is the usual form); of a batch without any skeleton pixel smp's is 0, whatever is
     predicted. Labels of coarser heads are area averages, so they are soft; those of full-size heads
-    (side outputs) are the labels themselves.
+    (side outputs) are the labels themselves. (Nguyen's code truncates coarse labels to whole
+    numbers before it picks the focal weight, so that there nearly every pixel counts as background,
+    and has squares in Dice's denominator; neither is in the paper.)
 
     Args:
         settings: the recipe's `loss` section; `scale_weights` weight the heads, fine to coarse,

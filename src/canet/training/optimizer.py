@@ -13,7 +13,7 @@ HOW = ("fused", "foreach", "capturable", "lr")
 
 
 def build_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum as in the paper's source, AdamW, or Muon.
+    """SGD with Nesterov momentum as in Nguyen's code (2021), AdamW, or Muon.
 
     Muon makes the step of every weight matrix orthogonal, kernels as matrices too; vectors and
     the last layers, which have one row, get AdamW's (Jordan, "Muon", 2024; scaled as in Liu et al.,

@@ -1,4 +1,4 @@
-"""The U-Net with attention of Nguyen (2021), which the paper follows in all else."""
+"""The U-Net with attention of Nguyen (2021), whose auxiliary losses the paper takes over."""
 
 import torch
 from segmentation_models_pytorch.base.hub_mixin import supports_config_loading
