@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from canet.core.console import UserError
-from canet.core.files import read_json
+from canet.core.console import REPOSITORY, UserError
+from canet.core.files import read_json, sha256
 from canet.core.images import read_grey, write_png
 from canet.submission import write as submission
 from canet.submission.write import Submission, chunks, submit
@@ -202,3 +202,22 @@ def test_only_one_process_writes_a_submission(tmp_path):
         return {"x.png": np.ones((8, 8), bool)}
 
     assert submit([path], predict, tmp_path / "s.zip", facts={})
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "pictures"),
+    [
+        ("holdout_canet_axis", "canet_axis/model.safetensors", 244),
+        ("holdout_geometry", "geometry/forest.npz", 244),
+        ("test_canet_axis", "canet_axis/model.safetensors", 241),
+        ("test_geometry", "geometry/forest.npz", 241),
+    ],
+)
+def test_shipped_submissions_are_of_the_weights_that_are_shipped(name, weights, pictures):
+    folder = REPOSITORY / "submissions"
+    with zipfile.ZipFile(folder / f"{name}.zip") as archive:
+        assert len(archive.namelist()) == pictures
+    manifest = read_json(folder / f"{name}.json", run=str, commit=str)
+    (made_by,) = manifest.get("checkpoints") or [manifest["selection"]]
+    assert made_by["sha256"] == sha256((REPOSITORY / "weights" / weights).read_bytes()).hex()
+    assert weights.startswith(f"{manifest['run']}/") and not manifest["commit"].endswith("+")
