@@ -24,11 +24,16 @@ from canet.core.console import UserError, shown
 from canet.core.runs import find_run
 from canet.evaluation.comparison import compare
 from canet.evaluation.score_tables import read_columns, write_table
+from canet.postprocess.threshold import tuned_threshold
 
 
 def read_f1(name: str) -> pd.Series:
     """F1 by image of a run, or of a CSV file."""
-    path = Path(name) if name.endswith(".csv") else find_run(name) / "out_of_fold.csv"
+    path = Path(name)
+    if not name.endswith(".csv"):
+        run = find_run(name)
+        path = run / "out_of_fold.csv"
+        tuned_threshold(run)  # refuses one of an earlier training, whose scores these are
     if not path.is_file():
         raise UserError(
             f"{shown(path)}: is missing; expected what tune_threshold.py, train_geometry.py or "

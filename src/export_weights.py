@@ -12,10 +12,11 @@ examples:
 from pathlib import Path
 
 from canet.core import cli
-from canet.core.console import REPOSITORY, announce, shown
+from canet.core.console import REPOSITORY, UserError, announce, shown
 from canet.core.runs import find_run, fold_number
 from canet.inference.export import export
 from canet.inference.saved_model import WEIGHTS
+from canet.selection import forest
 
 
 def main() -> None:
@@ -26,6 +27,8 @@ def main() -> None:
     args = parser.parse_args()
     run, fold = find_run(args.run), str(fold_number(args.fold))
     out = args.out or REPOSITORY / "weights" / run.name
+    if home := forest.stored_in(run):
+        raise UserError(f"{shown(run)} is geometry: publish a copy of {shown(home)}/, as it is")
     announce("weights", [run / f"fold-{fold}"], [out])
     export(run, fold, out)
     print(f"   {(out / WEIGHTS).stat().st_size / 1e6:.1f} MB: {shown(out)}/, see README.md there")

@@ -12,6 +12,7 @@ Memory does not grow with their number; a call that was killed continues.
 examples:
   python src/make_submission.py                                   newest run, its test shapes
   python src/make_submission.py --run cpu --tta
+  python src/make_submission.py --run cpu --set postprocess.components=one
   python src/make_submission.py --recipe cpu --set train.epochs=10     the run of that recipe
   python src/make_submission.py --recipe demo --run weights/geometry   another's, on its shapes
   python src/make_submission.py --run paper --folds 0 1 2 3 4     average of five models
@@ -33,7 +34,7 @@ def main() -> None:
     parser = cli.recipe_parser(__doc__)
     add_options(parser)
     args = parser.parse_args()
-    make_submission(args, cli.load_recipe(args) if args.recipe or args.overrides else None)
+    make_submission(args, cli.load_recipe(args) if args.recipe else None)
 
 
 if __name__ == "__main__":

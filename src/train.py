@@ -16,7 +16,6 @@ examples:
 """
 
 from canet.core import cli, console
-from canet.core.console import UserError
 from canet.core.files import write_text
 from canet.core.runs import fold_folder, fold_number
 from canet.data.training_set import TrainingSet
@@ -31,10 +30,8 @@ def main() -> None:
         "--fold", action="append", metavar="K", help="fold to hold out, or all (repeatable)"
     )
     args = parser.parse_args()
-    recipe = cli.load_recipe(args)
+    recipe = cli.load_network_recipe(args)
     folds = [fold_number(text) for text in args.fold or []] or recipe.train.folds
-    if recipe.method == "geometry":
-        raise UserError(f"recipe {recipe.name} trains no network; src/train_geometry.py trains it")
     images = TrainingSet(recipe)
     reads = [recipe.data_root, images.folds_path, recipe.cache_folder]
     console.announce(f"train ({recipe.name})", reads, [fold_folder(recipe, k) for k in folds])

@@ -8,7 +8,8 @@ Runs until loss_search.trials or --trials have ended in all; the same command co
 that was killed, and does nothing after its end. A SQLite file takes one worker. With --storage
 postgresql://… the command may be given as often as there are workers, on machines that share the
 folder of runs; any of them may be killed. Several on one machine are faster with
-OMP_NUM_THREADS set to their share of its cores. --force starts a new study: for the first only.
+OMP_NUM_THREADS set to their share of its cores. --force starts a new study; workers that are to
+join it need --force as well, before the first of them has ended.
 
 examples:
   python src/tune_loss.py --recipe demo
@@ -31,7 +32,7 @@ def main() -> None:
     cli.add_storage(parser)
     add_trials(parser)
     args = parser.parse_args()
-    recipe = cli.load_recipe(args)
+    recipe = cli.load_network_recipe(args)
     folds = [fold_number(text) for text in args.fold or []] or recipe.train.folds
     if not recipe.loss_search.trials and not args.trials:
         print(f"== loss search\n   recipe {recipe.name} searches none (loss_search.trials is 0)")

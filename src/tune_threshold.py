@@ -33,7 +33,7 @@ def main() -> None:
     cli.add_storage(parser)
     add_trials(parser)
     args = parser.parse_args()
-    recipe = cli.load_recipe(args)
+    recipe = cli.load_network_recipe(args)
     outputs = [recipe.run_folder / n for n in ("threshold.json", "threshold.png", "scores.csv")]
     console.announce("threshold", held_out_files(recipe) or [recipe.run_folder], outputs)
     print(f"   study  {shown_url(recipe)}", flush=True)

@@ -6,7 +6,7 @@ import pytest
 from scripts import run_script
 
 from canet.core.console import UserError
-from canet.core.files import write_text
+from canet.core.files import write_json, write_text
 from canet.evaluation.comparison import compare
 
 
@@ -53,3 +53,6 @@ def test_runs_and_files_by_the_script(trained, tmp_path):
     }
     write_text(file, "image,f1\nb,much\n")
     assert "theirs.csv: damaged" in run_script("compare", run, file).stderr
+    tuned = {"threshold": 0.5, "postprocess": {}, "study": "t", "images": 2}
+    write_json(run / "threshold.json", tuned | {"trained": {"0": "another"}})
+    assert "of an earlier training" in run_script("compare", run, file).stderr

@@ -256,6 +256,16 @@ def test_figures_of_other_data_are_refused(home):
         report(home / "net")
 
 
+def test_figures_are_of_the_views_that_the_threshold_is_for(home):
+    for path in (home / "net").glob("fold-*/held_out.npz"):
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        np.savez(path, **arrays, levels_tta=np.zeros_like(arrays["levels"]))
+    recipe = recipe_of(home / "net")
+    views = recipe.predict.model_copy(update={"tta": True})  # the training's last word
+    assert gather(recipe.model_copy(update={"predict": views})).held_out.scores
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [

@@ -6,6 +6,7 @@ from canet.core.recipe import Postprocess
 from canet.data.data_set import DataSet
 from canet.evaluation.out_of_fold import f1_of
 from canet.evaluation.sweep import sweep
+from canet.postprocess.threshold import tuned_threshold
 from canet.search import threshold as threshold_search
 from canet.search.threshold import search_fingerprint, search_threshold
 
@@ -90,6 +91,16 @@ def test_a_search_continues_and_is_done_once(trained):
     scores = (trained.run_folder / "scores.csv").read_text()
     assert all(name in scores for name in ("network", "zhang_suen", "lee", "medial_axis"))
     assert search_threshold(trained, trials=1, force=True)["trials"] == 1
+
+
+def test_of_another_training_with_the_same_probabilities_it_is_written_again(trained, images):
+    before = search_threshold(trained, trials=2)
+    write_fold(trained, 0, images, "another")
+    with pytest.raises(UserError, match="of an earlier training"):
+        tuned_threshold(trained.run_folder)
+    after = search_threshold(trained, trials=2)
+    assert after["trained"] == {"0": "another"} and after["study"] == before["study"]
+    assert tuned_threshold(trained.run_folder)["threshold"] == before["threshold"]
 
 
 def test_an_untrained_run_is_one_line(untrained):

@@ -11,6 +11,7 @@ from canet.core.files import read_json, write_json
 from canet.core.recipe_files import load
 from canet.core.runs import fold_folder
 from canet.inference.trained_run import load_run
+from canet.search.threshold import search_threshold
 from canet.submission import make
 from canet.submission.by_network import network_predictor
 from canet.submission.make import add_options, destination, folder_to_use, make_submission
@@ -90,6 +91,33 @@ def test_what_is_set_goes_over_what_was_tuned_for_another_run(trained):
     tuned = trained.postprocess.model_dump()
     assert predictor.facts["postprocess"] == tuned | {"components": "one"}
     assert not predictor.facts["tta"] and predictor.predict.__self__.batch == 1
+
+
+def test_what_is_set_without_a_recipe_goes_over_the_runs_own(trained, tmp_path):
+    args = options("--run", str(trained.run_folder), "--out", str(tmp_path / "mine"))
+    args.overrides = ["postprocess.components=one", "predict.batch=1"]
+    make_submission(args, None)
+    manifest = read_json(tmp_path / "mine.json", postprocess=dict, images=dict)
+    assert manifest["postprocess"]["components"] == "one"
+    assert manifest["images"]["count"] == 3  # its own test shapes
+    args.overrides = ["train.epochs=9"]
+    with pytest.raises(UserError, match=r"--set train\.epochs: .* is trained, so only predict"):
+        make_submission(args, None)
+    args.overrides = ["predict.batch=-1"]
+    with pytest.raises(UserError, match=r"predict\.batch is -1"):
+        make_submission(args, None)
+
+
+@pytest.mark.parametrize("is_tuned", [False, True])
+def test_as_many_views_as_the_threshold_is_for(is_tuned, trained):
+    path = fold_folder(trained, 0) / "model" / "training.json"
+    facts = read_json(path)
+    facts["recipe"]["predict"]["tta"] = True  # it was trained with; what was tuned goes first
+    write_json(path, facts)
+    if is_tuned:
+        search_threshold(trained, trials=1)
+    predictor = network_predictor(options(), None, trained.run_folder)
+    assert predictor.facts["tta"] is not is_tuned
 
 
 def test_the_networks_of_a_run_are_averaged_as_asked(trained):

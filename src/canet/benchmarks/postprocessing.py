@@ -5,11 +5,10 @@ from functools import partial
 import cv2
 
 from canet.benchmarks.timing import print_table, seconds_of_each
-from canet.core.files import read_json
 from canet.core.recipe import Postprocess, Recipe
 from canet.data.data_set import DataSet
 from canet.evaluation.out_of_fold import load_out_of_fold, skeleton_of
-from canet.postprocess.threshold import DEFAULT_THRESHOLD
+from canet.postprocess.threshold import DEFAULT_THRESHOLD, tuned_threshold
 
 WAYS = {
     "plain thresholding": {},
@@ -24,7 +23,7 @@ def benchmark_postprocessing(recipe: Recipe) -> None:
     """Each way to one piece, on one core, at the run's threshold."""
     cv2.setNumThreads(1)
     images = load_out_of_fold(recipe, DataSet.of(recipe))
-    tuned = read_json(recipe.run_folder / "threshold.json", threshold=float)
+    tuned = tuned_threshold(recipe.run_folder)
     threshold = tuned["threshold"] if tuned else DEFAULT_THRESHOLD
     print(f"   {len(images.names)} held-out images, threshold {threshold:.3f}")
 

@@ -83,6 +83,18 @@ def load_recipe(args: argparse.Namespace) -> Recipe:
     return load(name, args.overrides + ([f"machine.storage={storage}"] if storage else []))
 
 
+def load_network_recipe(args: argparse.Namespace) -> Recipe:
+    """`load_recipe`, for stages of networks.
+
+    Raises:
+        UserError: the recipe trains none.
+    """
+    recipe = load_recipe(args)
+    if recipe.method != "network":
+        raise UserError(f"recipe {recipe.name} trains no network; src/train_geometry.py trains it")
+    return recipe
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a script: errors a user can mend are one line on stderr and exit code 1.
 

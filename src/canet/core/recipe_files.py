@@ -27,6 +27,7 @@ NOT_THE_TRAINING = (
     "data.folds",
     "data.test_",
 )
+OF_PREDICTION = ("predict.", "postprocess.", "data.")
 
 
 def available() -> list[str]:
@@ -58,6 +59,23 @@ def load(name: str, overrides: list[str] = ()) -> Recipe:
     experiment = {k: v for k, v in changes.items() if not k.startswith(NOT_THE_TRAINING)}
     values["name"] = str(chosen_name or _named(plain_name, experiment))
     return check(values, f"recipe {printable(name)}")
+
+
+def overridden(recipe: Recipe, overrides: list[str]) -> Recipe:
+    """The recipe of what is trained, with overrides of how and on what it predicts.
+
+    Raises:
+        UserError: an override of something else, or a value out of range.
+    """
+    values = recipe.model_dump(mode="json")
+    for key, value in map(_parse, overrides):
+        if not key.startswith(OF_PREDICTION):
+            raise UserError(
+                f"--set {printable(key)}: {recipe.name} is trained, so only predict.…, "
+                f"postprocess.… and data.… can be set; name another run's recipe by --recipe"
+            )
+        _assign(values, key, value)
+    return check(values, f"recipe {printable(recipe.name)}")
 
 
 def _find(name: object, asked_by: str = "") -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from canet.core.console import UserError, progress
-from canet.core.provenance import Stamp, code_digest
+from canet.core.provenance import Stamp, code_digest, versions
 from canet.core.recipe import Recipe
 from canet.data.folds import split
 from canet.data.training_set import TrainingSet
@@ -45,7 +45,8 @@ def held_out_table(recipe: Recipe, fold: int, *, force: bool = False) -> pd.Data
         raise UserError(f"fold {fold} holds out no image; there are {recipe.folds.count} folds")
     path = held_out_path(recipe, fold)
     code = code_digest("canet.geometry.classical", "canet.geometry.metrics")
-    stamp = Stamp(path.with_suffix(".json"), [code, images.data.digest, held_out], [path])
+    made_by = [code, versions(), images.data.digest, held_out]
+    stamp = Stamp(path.with_suffix(".json"), made_by, [path])
     if force or not stamp.is_current():
         shapes = images.data.train_shapes.read_all(held_out)
         write_table(path, classical_table(list(shapes), images.data.skeletons(held_out)))

@@ -25,7 +25,7 @@ class TrainedRun:
     threshold: float
     postprocess: Postprocess
     threshold_origin: str
-    tta: bool = False  # whether the threshold is for the mean over eight views
+    tta: bool = False  # predict the mean over eight views, which the threshold is for
 
 
 def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRun:
@@ -54,8 +54,9 @@ def load_run(folder: Path, wanted: list[str], device: torch.device) -> TrainedRu
     tuned = tuned_threshold(folder)
     require_same_experiment(folder, sorted({*chosen, *(tuned["trained"] if tuned else [])}))
     if not tuned:
-        settings = models[0].recipe.postprocess
-        return TrainedRun(folder, models, DEFAULT_THRESHOLD, settings, "default, nothing was tuned")
+        recipe, origin = models[0].recipe, "default, nothing was tuned"
+        settings, tta = recipe.postprocess, recipe.predict.tta
+        return TrainedRun(folder, models, DEFAULT_THRESHOLD, settings, origin, tta)
     origin = f"{printable(tuned['study'])}, {tuned['images']} held-out images"
     tta = tuned.get("tta") is True
     return TrainedRun(folder, models, tuned["threshold"], tuned["postprocess"], origin, tta)

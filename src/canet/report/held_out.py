@@ -92,7 +92,9 @@ def _by_network(recipe: Recipe) -> HeldOut | None:
     figures = dict.fromkeys(("f1", "f1_cross_fitted", "threshold_without_postprocessing"), float)
     if not read_json(run / "threshold.json", **figures):
         raise damaged(run / "threshold.json")
-    images, switches = load_out_of_fold(recipe, DataSet.of(recipe)), tuned["postprocess"]
+    views = recipe.predict.model_copy(update={"tta": tuned.get("tta") is True})
+    tuned_for = recipe.model_copy(update={"predict": views})
+    images, switches = load_out_of_fold(tuned_for, DataSet.of(recipe)), tuned["postprocess"]
     plain = Postprocess(inside_shape=switches.inside_shape)
     scores = scores_of(images, tuned["threshold"], switches)
     found = float(np.mean([s.f1 for s in scores]))

@@ -8,8 +8,9 @@ from canet.core.console import UserError, shown
 from canet.core.files import read_json
 from canet.core.recipe import Recipe
 from canet.data.data_set import DataSet
-from canet.evaluation.score_tables import read_table, score_predictions
+from canet.evaluation.score_tables import damaged, read_table, score_predictions
 from canet.geometry.metrics import summarize
+from canet.postprocess.threshold import tuned_threshold
 from canet.search.storage import shown_url
 from canet.submission.read import read_submission
 
@@ -52,10 +53,13 @@ def _print_selection(run: Path) -> None:
 
 
 def _print_threshold(run: Path) -> None:
-    result = read_json(run / "threshold.json", f1_cross_fitted=float, images=int)
+    result = tuned_threshold(run)
     if not result:
         print("   F1        unknown: no image was held out")
         return
+    result = read_json(run / "threshold.json", f1_cross_fitted=float, images=int)
+    if not result:
+        raise damaged(run / "threshold.json")
     table = read_table(run / "scores.csv", "f1", "one_component", "breaks")
     print(
         f"   F1        {result['f1_cross_fitted']:.4f} on {result['images']} held-out images "

@@ -26,7 +26,7 @@ TOLERANCE = 0.0005  # how far below the sweep the study may end
 KEPT = {"identity": str, "trials": int, "version": int, "images": int, "threshold": float}
 KEPT |= {"threshold_without_postprocessing": float, "postprocess": dict, "before": dict}
 KEPT |= {"after": dict, "f1_by_views": dict, "f1": float, "f1_cross_fitted": float}
-KEPT |= {"f1_without_postprocessing": float}
+KEPT |= {"f1_without_postprocessing": float, "trained": dict}
 # the code that skeletons and scores come from
 CODE = ("canet.evaluation.sweep", "canet.geometry.classical", "canet.postprocess.skeleton")
 
@@ -65,7 +65,9 @@ def search_threshold(recipe: Recipe, *, trials: int | None = None, force: bool =
     fingerprint, kept = search_fingerprint(recipe, data), read_json(path, **KEPT)
     is_of_these = kept is not None and kept["identity"] == fingerprint
     version = (kept["version"] if is_of_these else 0) + force
-    is_whole = is_of_these and all((recipe.run_folder / name).is_file() for name in OUTPUTS)
+    # of another training that ended with the same probabilities it is written again
+    is_whole = is_of_these and kept["trained"] == trained_folds(recipe)
+    is_whole = is_whole and all((recipe.run_folder / name).is_file() for name in OUTPUTS)
     total = trials or recipe.threshold_search.trials
     if is_whole and not force and has_enough(kept["trials"], total):
         return kept
@@ -162,8 +164,6 @@ def summarize_choice(
     recipe: Recipe, images: OutOfFold, choice: Choice, *, study: optuna.Study
 ) -> dict:
     """What `threshold.json` tells of a choice and where it is from."""
-    there = finished_folds(recipe.run_folder)
-    folds = [p.parent.name.removeprefix("fold-") for p in held_out_files(recipe)]
     return {
         "threshold": choice.threshold,
         "postprocess": choice.switches.model_dump(),
@@ -177,11 +177,17 @@ def summarize_choice(
         "f1_by_views": f1_by_views(images, choice.plain, tta=recipe.predict.tta),
         "within_tolerance": bool(choice.agrees),
         "images": len(images.names),
-        "trained": {k: there[k]["identity"] for k in folds},
+        "trained": trained_folds(recipe),
         "trials": len(ended_trials(study)),
         "study": study.study_name,
         "commit": commit(),
     }
+
+
+def trained_folds(recipe: Recipe) -> dict[str, str]:
+    """Which training each fold's held-out probabilities are of: its identity by fold."""
+    folds = finished_folds(recipe.run_folder)
+    return {k: done["identity"] for k, done in folds.items() if k != "all"}
 
 
 def f1_by_views(images: OutOfFold, plain: Swept, *, tta: bool) -> dict[str, float]:

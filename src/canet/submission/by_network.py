@@ -15,6 +15,7 @@ from canet.core.files import sha256_of
 from canet.core.input_planes import channels_at
 from canet.core.provenance import code_digest, commit, versions
 from canet.core.recipe import Input, Postprocess, Predict, Recipe
+from canet.core.recipe_files import overridden
 from canet.data.input_maps import input_maps
 from canet.geometry.candidates import ShapeGeometry, closed_drawings
 from canet.geometry.masks import any_mask
@@ -150,8 +151,8 @@ def network_predictor(args: Namespace, asked: Recipe | None, folder: Path) -> Pr
 
     Args:
         args: of `make_submission.py`.
-        asked: the recipe that --recipe names; beside --run only its shapes count, and what --set
-            names of `predict` and `postprocess`.
+        asked: the recipe that --recipe names, None for the run's own; where either is beside --run
+            or --recipe is missing, only what --set names of `predict` and `postprocess` counts.
         folder: of the run.
 
     Raises:
@@ -160,13 +161,13 @@ def network_predictor(args: Namespace, asked: Recipe | None, folder: Path) -> Pr
     world, device = join(args.device or (asked.machine.device if asked else "auto"))
     run = load_run(folder, args.folds, device)
     recipe = run.models[0].recipe
-    own = None if args.run else asked
-    tta = recipe.predict.tta or run.tta
-    settings = own.predict if own else recipe.predict.model_copy(update={"tta": tta})
-    if asked:
-        switches, predict = (_named(s, args) for s in (asked.postprocess, asked.predict))
-        run = with_named_switches(run, switches)
-        settings = settings.model_copy(update=predict)
+    is_beside = bool(args.run) or asked is None
+    asked = asked or overridden(recipe, args.overrides)
+    tuned_for = recipe.predict.model_copy(update={"tta": run.tta})
+    settings = tuned_for if is_beside else asked.predict
+    by_hand = {text.partition("=")[0] for text in args.overrides} if is_beside else None
+    run = with_named_switches(run, _named(asked.postprocess, by_hand))
+    settings = settings.model_copy(update=_named(asked.predict, by_hand))
     run = with_switches(with_threshold(run, args.threshold), args)
     tta = args.tta or settings.tta
     if "held-out" in run.threshold_origin and (len(run.models) > 1 or tta != run.tta):
@@ -188,11 +189,10 @@ def with_threshold(run: TrainedRun, threshold: float | None) -> TrainedRun:
     return replace(run, threshold=threshold, threshold_origin="--threshold")
 
 
-def _named(section: Postprocess | Predict, args: Namespace) -> dict[str, object]:
-    """What a recipe and --set name of a section; beside --run what --set does."""
+def _named(section: Postprocess | Predict, only: set[str] | None) -> dict[str, object]:
+    """What a recipe and --set name of a section; of that `only` these keys, if given."""
     name = type(section).__name__.lower()
-    by_hand = {text.partition("=")[0] for text in args.overrides}
-    keys = {k for k in section.model_fields_set if not args.run or f"{name}.{k}" in by_hand}
+    keys = {k for k in section.model_fields_set if only is None or f"{name}.{k}" in only}
     return section.model_dump(include=keys)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from canet.core.console import REPOSITORY, UserError, announce, shown
 from canet.core.recipe import Recipe
+from canet.core.recipe_files import overridden
 from canet.core.runs import find_run
 from canet.data.data_set import list_images, warn_of_others
 from canet.selection import forest
@@ -43,7 +44,8 @@ def make_submission(args: Namespace, asked: Recipe | None) -> None:
 
     Args:
         args: of the command line, see `add_options`, and `force`.
-        asked: the recipe that --recipe names, None without.
+        asked: the recipe that --recipe names, None without: then it is the run's own, over which
+            --set goes.
 
     Raises:
         UserError: there is no such run, an option does not fit it, or a shape cannot be used.
@@ -52,7 +54,7 @@ def make_submission(args: Namespace, asked: Recipe | None) -> None:
         raise UserError(f"--longest-px {args.longest_px}: expected {LEAST_SIZE_PX} or more, or 0")
     folder = folder_to_use(args, asked)
     predictor = predictor_of(args, asked, folder)
-    recipe = asked or predictor.recipe
+    recipe = asked or overridden(predictor.recipe, args.overrides)
     shapes = args.images or recipe.data_root / recipe.data.test_shapes
     zip_path = destination(args.out, recipe.zip_path.with_name(f"{folder.name}.zip"))
     announce("submission", [folder, shapes], [zip_path])
