@@ -36,7 +36,7 @@ class Search:
 def searches_of(recipe: Recipe) -> list[Search]:
     """The studies that the run's results came from; those that the storage no longer has are not
     listed, nor any (said in a warning) where it cannot be read."""
-    wanted = _study_names(recipe)
+    wanted = study_names(recipe)
     file = Path(database_url(recipe).database or "")
     if not wanted or not (takes_several(recipe) or file.is_file()):
         return []
@@ -54,7 +54,7 @@ def searches_of(recipe: Recipe) -> list[Search]:
         return []
 
 
-def _study_names(recipe: Recipe) -> dict[str, str]:
+def study_names(recipe: Recipe) -> dict[str, str]:
     """Names of studies by title, as the results record them."""
     run = recipe.run_folder
     if recipe.method == "geometry":

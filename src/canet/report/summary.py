@@ -9,8 +9,10 @@ from canet.core.files import read_json
 from canet.core.recipe import Recipe
 from canet.data.data_set import DataSet
 from canet.evaluation.score_tables import damaged, read_table, score_predictions
+from canet.geometry.candidates import CANDIDATES
 from canet.geometry.metrics import summarize
 from canet.postprocess.threshold import tuned_threshold
+from canet.report.searches import study_names
 from canet.search.storage import shown_url
 from canet.submission.read import read_submission
 
@@ -24,14 +26,17 @@ def print_summary(recipe: Recipe) -> None:
     run, zip_path = recipe.run_folder, recipe.zip_path
     if not zip_path.is_file():
         raise UserError(f"{shown(zip_path)}: not there yet; run bash run.sh first")
-    pictures = [zip_path.with_suffix(".png"), *run.glob("*.png"), *sorted(run.glob("fold-*/*.png"))]
+    of_folds = sorted(run.glob("fold-*/*.png"))
+    of_folds = [p for p in of_folds if "." not in p.parent.name]  # fold-0.old1 was set aside
+    pictures = [zip_path.with_suffix(".png"), *run.glob("*.png"), *of_folds]
     print(f"== results of {recipe.name}")
     print(f"   PNGs      {shown(zip_path.with_suffix(''))}/")
     print(f"   zip       {shown(zip_path)}")
-    print(f"   pictures  {', '.join(shown(p) for p in pictures if '.old' not in str(p))}")
+    print(f"   pictures  {', '.join(map(shown, pictures))}")
     if recipe.method == "network":
         print(f"   curves    tensorboard --logdir {shown(run)}")
-    print(f"   study     optuna-dashboard {shown_url(recipe)}")
+    if study_names(recipe):
+        print(f"   study     optuna-dashboard {shown_url(recipe)}")
     if recipe.method == "geometry":
         _print_selection(run)
     else:
@@ -44,9 +49,10 @@ def _print_selection(run: Path) -> None:
     if not chosen:
         return
     table = read_table(run / "scores.csv", "f1")
+    single = table.loc[table.index.isin([c.name for c in CANDIDATES]), "f1"].max()
     print(
         f"   F1        {chosen['f1_cross_fitted']:.4f} out of fold on {chosen['images']} images"
-        f" (best single candidate {table.loc['closed_2', 'f1']:.4f}, "
+        f" (best single candidate {single:.4f}, "
         f"oracle {table.loc['oracle: and mask', 'f1']:.4f})"
     )
     _print_thinning(table)
@@ -78,7 +84,10 @@ def _print_thinning(table: pd.DataFrame) -> None:
 
 
 def _print_test_scores(recipe: Recipe) -> None:
-    """F1 on the test shapes, where their labels are known, of this run and of what is shipped."""
+    """F1 on the test shapes, where their labels are known, of this run and of what is shipped.
+
+    The zip of this recipe may be another run's, which `make_submission.py --out` has put there.
+    """
     data = DataSet.of(recipe)
     if not data.test_skeletons:
         return
@@ -92,6 +101,9 @@ def _print_test_scores(recipe: Recipe) -> None:
             continue  # made of other shapes
         made = {name: image > 127 for name, image in read_submission(zip_path).items()}
         f1 = summarize(list(score_predictions(made, labels).values()))["f1"]
-        by = "this run" if zip_path == recipe.zip_path else f"weights/{manifest['run']}"
-        told.append(f"{f1:.4f} by {by}")
-    print(f"   test F1   {', '.join(told)}, on {len(names)} test shapes")
+        by = "this run" if manifest["run"] == recipe.name else manifest["run"]
+        told.append(f"{f1:.4f} by {f'weights/{by}' if zip_path in by_weights else by}")
+    if told:
+        print(f"   test F1   {', '.join(told)}, on {len(names)} test shapes")
+    else:
+        print("   test F1   unknown: no submission is of the test shapes")
