@@ -26,8 +26,9 @@ from canet.evaluation.score_tables import read_table
 from canet.geometry.metrics import quantize
 from canet.report import facts
 from canet.report.content import commands_of, contents_of
-from canet.report.facts import gather, recipe_of
-from canet.report.page import write_report
+from canet.report.facts import Facts, gather, recipe_of
+from canet.report.held_out import held_out_of
+from canet.report.page import render, write_report
 from canet.report.plots import f1_histogram
 from canet.report.tiles import Window, extremes
 from canet.search.study import open_search
@@ -264,6 +265,32 @@ def test_figures_are_of_the_views_that_the_threshold_is_for(home):
     recipe = recipe_of(home / "net")
     views = recipe.predict.model_copy(update={"tta": True})  # the training's last word
     assert gather(recipe.model_copy(update={"predict": views})).held_out.scores
+
+
+def test_a_forest_of_other_data_is_refused(made, home):
+    shutil.copytree(made / "data", home.parent / "data")
+    path, run = home / "forest" / "recipe.yaml", home / "forest"
+    path.write_text(path.read_text().replace(str(made / "data"), str(home.parent / "data")))
+    assert held_out_of(recipe_of(run))
+    label = next((home.parent / "data" / "img_train2").iterdir())
+    write_png(label, np.zeros((256, 256), np.uint8))
+    with pytest.raises(UserError, match=r"selection\.json: of other images .* in .*/data now"):
+        held_out_of(recipe_of(run))
+    kept = read_json(run / "selection.json")
+    kept.pop("data")  # as before there was a digest
+    write_json(run / "selection.json", kept)
+    assert held_out_of(recipe_of(run))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "told"),
+    [("canet", "Context Attention Network (CANet), resblock4"), ("unet", "The network unet, res")],
+)
+def test_the_page_names_the_architecture(made, architecture, told):
+    net = recipe_of(made / "runs" / "net")
+    model = net.model.model_copy(update={"architecture": architecture})
+    content = contents_of(Facts(net.model_copy(update={"model": model}), [], None, [], None))
+    assert told in " ".join(render(content).split())
 
 
 @pytest.mark.parametrize(

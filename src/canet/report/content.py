@@ -35,6 +35,7 @@ def contents_of(facts: Facts) -> dict:
     content = {
         "name": printable(recipe.name),
         "geometry": recipe.method == "geometry",
+        "architecture": recipe.model.architecture,
         "encoder": recipe.model.encoder,
         "folds": ", ".join(f"fold {t.fold}" for t in facts.trainings),
         "recipe": recipe.to_yaml(),

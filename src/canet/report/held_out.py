@@ -155,6 +155,11 @@ def _by_geometry(recipe: Recipe) -> HeldOut | None:
     if not len(table) or not set(table["taken"]) | set(table["best"]) <= candidates.keys():
         raise damaged(path)
     names, data = table["image"].tolist(), DataSet.of(recipe)
+    if chosen.get("data", data.digest) != data.digest:  # runs of before do not tell
+        raise UserError(
+            f"{shown(run / 'selection.json')}: of other images or labels than are in "
+            f"{shown(data.root)} now; has the data changed? run src/train_geometry.py again"
+        )
     scores = [Score(**row) for row in table[list(figures)].to_dict("records")]
 
     def look(i: int) -> Look:

@@ -175,6 +175,7 @@ def train_selection(recipe: Recipe, *, force: bool = False) -> dict:
     selector = forest.fit(examples.features, examples.f1, settings)
     facts = {
         "identity": fingerprint,
+        "data": images.data.digest,
         "images": len(examples.names),
         "settings": settings.model_dump(mode="json", exclude={"trials"}),
         **result,
