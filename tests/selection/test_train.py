@@ -104,6 +104,9 @@ def test_training_writes_scores_and_is_skipped_when_current(small, capsys):
     again = train_selection(small)
     assert "skipped" not in capsys.readouterr().out and again["f1"] == first["f1"]
     assert stored.read_bytes() == content  # the same trees
+    forced = train_selection(small, force=True)  # searched anew, and the same is found
+    assert forced["study"] != again["study"] and forced["trials"] == 3
+    assert forced["f1"] == first["f1"] and train_selection(small) == forced
     fixed = small.selection.model_copy(update={"trials": 0})
     plain = train_selection(small.model_copy(update={"selection": fixed}))
     assert plain["trials"] == 0 and "study" not in plain  # not what a study has chosen

@@ -92,8 +92,14 @@ def suggest(trial: optuna.Trial, settings: Selection) -> Selection:
     return settings.model_copy(update=tried)
 
 
-def search(recipe: Recipe, examples: Examples, fingerprint: str) -> tuple[Selection, dict]:
-    """The best settings, and what the study found; the recipe's own where it tries none."""
+def search(recipe: Recipe, examples: Examples, name: str) -> tuple[Selection, dict]:
+    """The best settings, and what the study found; the recipe's own where it tries none.
+
+    Args:
+        recipe: resolved.
+        examples: to judge settings on.
+        name: of the study.
+    """
     settings = recipe.selection
     if not settings.trials:
         f1 = f1_of(examples, out_of_fold(examples, settings))
@@ -106,15 +112,15 @@ def search(recipe: Recipe, examples: Examples, fingerprint: str) -> tuple[Select
             trial.set_user_attr(f"f1 of fold {k}", float(f1[examples.fold == k].mean()))
         return float(f1.mean())
 
-    with open_search(recipe, f"selection ({fingerprint[:6]})", seed=settings.seed) as search:
+    with open_search(recipe, name, seed=settings.seed) as search:
         search.run(objective, total=settings.trials, starts=[own], label="selection")
         best, ended = best_trial(search.study), ended_trials(search.study)
-        name = search.study.study_name
+        study = search.study.study_name
     return suggest(optuna.trial.FixedTrial(best.params), settings), {
         "f1": best.value,
         "f1_cross_fitted": cross_fitted_f1(examples, ended),
         "trials": len(ended),
-        "study": name,
+        "study": study,
     }
 
 
@@ -143,6 +149,10 @@ def selection_fingerprint(recipe: Recipe, images: TrainingSet) -> str:
 def train_selection(recipe: Recipe, *, force: bool = False) -> dict:
     """Tune, judge out of fold, fit on all images and write everything.
 
+    Args:
+        recipe: resolved.
+        force: do it again, in a new study; the old one stays in the storage.
+
     Returns:
         the content of `selection.json`.
 
@@ -157,16 +167,19 @@ def train_selection(recipe: Recipe, *, force: bool = False) -> dict:
         )
     write_text(run / "recipe.yaml", recipe.to_yaml())
     fingerprint, path = selection_fingerprint(recipe, images), run / "selection.json"
-    kept = read_json(path, identity=str, trials=int, images=int, f1=float, f1_cross_fitted=float)
+    figures = {"trials": int, "images": int, "f1": float, "f1_cross_fitted": float}
+    kept = read_json(path, identity=str, version=int, **figures)
+    of_these = kept is not None and kept["identity"] == fingerprint
+    version = (kept["version"] if of_these else 0) + force
     outputs = [run / name for name in (*OUTPUTS, DONE_PATH)]
-    current = kept and kept["identity"] == fingerprint and all(p.is_file() for p in outputs)
+    current = of_these and all(p.is_file() for p in outputs)
     current = current and _is_stored(run / forest.RUN_FOLDER, fingerprint)
     # the recipe's own settings are none that a study has chosen
     current = current and bool(kept["trials"]) == bool(recipe.selection.trials)
     if current and not force and has_enough(kept["trials"], recipe.selection.trials):
         return kept
     examples = load_examples(images)
-    settings, result = search(recipe, examples, fingerprint)
+    settings, result = search(recipe, examples, f"selection ({fingerprint[:6]}.{version})")
     likely = out_of_fold(examples, settings)
     write_scores(run, examples, likely)
     decisions = worth_showing(examples, likely)
@@ -175,6 +188,7 @@ def train_selection(recipe: Recipe, *, force: bool = False) -> dict:
     selector = forest.fit(examples.features, examples.f1, settings)
     facts = {
         "identity": fingerprint,
+        "version": version,
         "data": images.data.digest,
         "images": len(examples.names),
         "settings": settings.model_dump(mode="json", exclude={"trials"}),
