@@ -117,6 +117,12 @@ def bomb(content: bytes, trace: Path) -> bytes:
     return rezipped(content, lambda name, old: file.getvalue() if name == "value.npy" else old)
 
 
+def list_among_columns(content: bytes, trace: Path) -> bytes:
+    """A configuration with as many columns, one of which is no name."""
+    config = json.loads(content)
+    return json.dumps(config | {"columns": [["a"], *config["columns"][1:]]}).encode()
+
+
 FORESTS = {
     f"config: {k}": (config_of(change), "damaged") for k, change in SOME_BROKEN_JSON.items()
 } | {
@@ -130,6 +136,7 @@ FORESTS = {
     "a folder to write": (config_of(recipe_with("machine", submissions="/etc")), OK),
     "other candidates": (config_of(edited(candidates=["a"])), "made for other candidates"),
     "other columns": (config_of(edited(columns=["a"])), REFUSED),
+    "a list among the columns": (config_of(list_among_columns), "damaged"),
     "another checksum": (config_of(edited(sha256="0")), "damaged or replaced"),
     "no checksum": (config_of(edited(sha256=...)), "damaged"),
     "a bit": (

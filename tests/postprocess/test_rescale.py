@@ -9,7 +9,6 @@ from canet.geometry.masks import any_mask, closed_mask, label_mask
 from canet.geometry.pixel_graph import graph_of_pixels
 from canet.postprocess.connect import label_pieces
 from canet.postprocess.rescale import enlarge, shrink, smoothed, split_pieces, topology
-from canet.selection import forest
 
 
 def blob(size: int = 1000, arm_px: int = 40) -> np.ndarray:
@@ -107,5 +106,5 @@ def test_each_piece_of_a_shape_is_found():
     assert first.dtype == np.uint8 and set(np.unique(second)) == {0, 3}
     assert np.array_equal(np.maximum(first, second), shape)
     assert next(split_pieces(first)) is first
-    drawn = forest.predict(None, {"a": second})[0]["a"]
+    drawn = plain_skeleton(second)
     assert drawn[:, 80:95].any() and not drawn[:, :80].any()

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from blobs import blob
 
 from canet.core.console import UserError
 from canet.core.files import write_json
 from canet.core.recipe import Selection
 from canet.core.recipe_files import load as load_recipe
-from canet.geometry.candidates import CANDIDATES, PLAIN, plain_skeleton
+from canet.geometry.candidates import CANDIDATES, ShapeGeometry
 from canet.geometry.metrics import component_count
 from canet.selection.forest import (
     CONFIG,
@@ -94,9 +93,10 @@ def test_a_forest_is_found_in_a_run_and_in_a_folder_of_its_own(stored, tmp_path)
 
 def test_predictions_are_one_piece_and_never_empty(selector, labelled):
     odd = {"empty.png": np.zeros((32, 48), np.uint8), "faint.png": np.ones((32, 48), np.uint8)}
-    skeletons, taken = predict(selector, {**dict(list(labelled.shapes.items())[:4]), **odd})
+    skeletons = predict(selector, {**dict(list(labelled.shapes.items())[:4]), **odd})
     assert all(component_count(s) == 1 for s in skeletons.values())
-    assert skeletons["empty.png"].shape == (32, 48) and "empty.png" not in taken
-    plain, taken = predict(None, {"a.png": blob(3, noisy=False)})
-    assert taken == {"a.png": PLAIN.name}
-    assert (plain["a.png"] == plain_skeleton(blob(3, noisy=False))).all()
+    assert skeletons["empty.png"].shape == (32, 48) and skeletons["empty.png"][16, 24]
+    name, shape = next(iter(labelled.shapes.items()))
+    best = CANDIDATES[selector.probabilities(labelled.features[:1]).argmax()]
+    assert (skeletons[name] == ShapeGeometry(shape).drawing(best)).all()
+    assert (predict(selector, {"empty.png": odd["empty.png"]})["empty.png"].sum()) == 1

@@ -10,7 +10,7 @@ from canet.core.console import UserError, printable, shown
 from canet.core.cores import in_threads
 from canet.core.files import read_json, replacing, sha256_of, write_json
 from canet.core.recipe import Selection, check_stored
-from canet.geometry.candidates import CANDIDATES, PLAIN, ShapeGeometry
+from canet.geometry.candidates import CANDIDATES, ShapeGeometry
 from canet.selection.features import features_of
 from canet.selection.trees import Trees
 
@@ -44,7 +44,7 @@ class Selector:
         """
         if unknown := [c for c in self.columns if features and c not in features[0]]:
             raise UserError(
-                f"the stored forest wants the feature {printable(str(unknown[0]))}, which is not "
+                f"the stored forest wants the feature {printable(unknown[0])}, which is not "
                 f"computed; train it again: bash run.sh geometry"
             )
         found = np.zeros((len(features), len(self.candidates)))
@@ -111,7 +111,7 @@ def load(folder: Path) -> tuple[Selector, dict]:
     if not config_path.exists() or not forest_path.is_file():
         raise UserError(f"{shown(folder)}: no stored selection; train one: bash run.sh geometry")
     config = read_json(config_path, **STORED)
-    if not config:
+    if not config or not all(isinstance(c, str) for c in config["columns"]):
         raise UserError(f"{shown(config_path)}: damaged; train it again: bash run.sh geometry")
     if config["sha256"] != sha256_of(forest_path):
         raise UserError(f"{shown(forest_path)}: damaged or replaced; train it again")
@@ -123,32 +123,23 @@ def load(folder: Path) -> tuple[Selector, dict]:
     return Selector(trees, columns, config["candidates"]), config
 
 
-def predict(
-    selector: Selector | None, shapes: dict[str, np.ndarray]
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def predict(selector: Selector, shapes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Skeletons of shapes.
 
     Args:
-        selector: None takes the best single candidate everywhere.
+        selector: chooses among the candidates.
         shapes: (H, W) uint8 grey by file name.
 
     Returns:
-        skeletons, (H, W) bool, each in one 8-connected piece, never empty: a shape without pixels
-        gets its middle one; and the name of the candidate taken for each.
+        (H, W) bool, each in one 8-connected piece, never empty: a shape without pixels gets its
+        middle one.
     """
-    skeletons, taken = {}, {}
-    full = {name: shape for name, shape in shapes.items() if shape.any()}
-    geometries = {name: ShapeGeometry(shape) for name, shape in full.items()}
-    chosen = dict.fromkeys(full, CANDIDATES.index(PLAIN))
-    if selector and full:
-        likely = selector.probabilities(describe(list(geometries.values())))
-        chosen = dict(zip(full, likely.argmax(1)))
-    for name, shape in shapes.items():
-        skeleton = np.zeros(shape.shape, bool)
-        if name in full:
-            candidate = CANDIDATES[chosen[name]]
-            skeleton, taken[name] = geometries[name].drawing(candidate), candidate.name
+    skeletons = {name: np.zeros(shape.shape, bool) for name, shape in shapes.items()}
+    geometries = {name: ShapeGeometry(shape) for name, shape in shapes.items() if shape.any()}
+    likely = selector.probabilities(describe(list(geometries.values())))
+    for (name, geometry), best in zip(geometries.items(), likely.argmax(1)):
+        skeletons[name] = geometry.drawing(CANDIDATES[best])
+    for skeleton in skeletons.values():
         if not skeleton.any():
-            skeleton[tuple(n // 2 for n in shape.shape)] = True
-        skeletons[name] = skeleton
-    return skeletons, taken
+            skeleton[tuple(n // 2 for n in skeleton.shape)] = True
+    return skeletons

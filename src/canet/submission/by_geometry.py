@@ -36,7 +36,7 @@ def choose_skeletons(selector: forest.Selector, shapes: Images) -> Images:
         skeletons[name] = drawn.draw(shape.shape)
     pieces = {name: split_pieces(shape) for name, shape in shapes.items() if name not in dust}
     while some := _next_of(pieces):
-        for name, skeleton in forest.predict(selector, some)[0].items():
+        for name, skeleton in forest.predict(selector, some).items():
             skeletons[name] |= skeleton
     return skeletons
 
