@@ -39,7 +39,16 @@ def read_f1(name: str) -> pd.Series:
             f"{shown(path)}: is missing; expected what tune_threshold.py, train_geometry.py or "
             f"score.py --csv writes"
         )
-    return read_columns(path, {"image": str, "f1": float}).set_index("image")["f1"].rename(name)
+    try:
+        table = read_columns(path, {"image": str, "f1": float})
+    except UserError:
+        if not name.endswith(".csv"):
+            raise
+        raise UserError(
+            f"{shown(path)}: has no columns image and f1 (numbers); expected what score.py --csv "
+            f"writes"
+        ) from None
+    return table.set_index("image")["f1"].rename(name)
 
 
 def main() -> None:

@@ -51,8 +51,12 @@ def test_runs_and_files_by_the_script(trained, tmp_path):
         str(run): [0.5, 0.75],
         str(file): [0.5, 0.25],
     }
-    write_text(file, "image,f1\nb,much\n")
-    assert "theirs.csv: damaged" in run_script("compare", run, file).stderr
+    said = "theirs.csv: has no columns image and f1 (numbers); expected what score.py --csv writes"
+    for content in ("image,f1\nb,much\n", "", (tmp_path / "both.csv").read_text()):
+        write_text(file, content)
+        assert said in run_script("compare", run, file).stderr
+    write_text(run / "out_of_fold.csv", "")
+    assert "out_of_fold.csv: damaged; repeat the stage" in run_script("compare", run).stderr
     tuned = {"threshold": 0.5, "postprocess": {}, "study": "t", "images": 2}
     write_json(run / "threshold.json", tuned | {"trained": {"0": "another"}})
     assert "of an earlier training" in run_script("compare", run, file).stderr
