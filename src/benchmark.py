@@ -10,19 +10,16 @@ predict      from shape to skeleton by a network, and its steps, against skimage
 postprocess  joining and trimming held-out skeletons against plain thresholding
 compact      the steps of a compact skeleton against skimage's, and its cost over the image's size
 skeletonize  skeletons of anybody's masks against scikit-image's four, 256² to 4096²; memory
-train        images/s of training, change by change from plain torch, and the share of the device's
-             matrix rate
+train        images/s of training, change by change from plain torch; share of the matrix rate
 submission   memory and seconds of make_submission over 10, 100, … --count shapes (copies, renamed)
 
 examples:
   python src/benchmark.py maps --recipe cpu
   python src/benchmark.py predict --run cpu
   python src/benchmark.py predict --recipe cpu           fresh weights: speed without training
-  python src/benchmark.py postprocess --recipe cpu
   python src/benchmark.py compact --images photos/
   python src/benchmark.py skeletonize                    minutes
-  python src/benchmark.py train --recipe paper           minutes, most of them compiling
-  python src/benchmark.py train --recipe paper --rows plain compile batch32
+  python src/benchmark.py train --recipe paper --rows plain compile     minutes, to compile
   python src/benchmark.py submission --run cpu --images photos/ --count 10000
 """
 
@@ -35,7 +32,9 @@ from canet.data.data_set import DataSet, list_images
 
 KINDS = ["maps", "predict", "train", "postprocess", "compact", "skeletonize", "submission"]
 MODULES = {"predict": "prediction", "train": "training", "postprocess": "postprocessing"}
-WITHOUT_SHAPES = ("train", "postprocess", "skeletonize")
+OF_SHAPES = ["maps", "predict", "compact", "submission"]
+USED_BY = {"images": OF_SHAPES, "count": OF_SHAPES, "run": ["predict", "submission"]}
+USED_BY |= {"device": ["predict", "train"], "rows": ["train"]}
 
 
 def main() -> None:
@@ -47,12 +46,15 @@ def main() -> None:
     parser.add_argument("--device", help="auto, cpu, cuda … (default: the recipe's)")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="of train (default: all)")
     args = parser.parse_args()
+    for option, kinds in USED_BY.items():
+        if args.what not in kinds and getattr(args, option) != parser.get_default(option):
+            raise UserError(f"--{option} is for {', '.join(kinds)}; {args.what} has none")
     if args.count < 1:
         raise UserError(f"--count {args.count}: expected 1 or more")
     recipe = cli.load_recipe(args)
     device_name = args.device or recipe.machine.device
     folder = args.images or DataSet.of(recipe).train_shapes.path
-    without = args.what in WITHOUT_SHAPES
+    without = args.what not in OF_SHAPES
     reads = [recipe.run_folder] if args.what == "postprocess" else [] if without else [folder]
     announce(f"benchmark {args.what}", reads, [])
     paths = [] if without else list_images(folder)
@@ -70,7 +72,7 @@ def main() -> None:
             measure(recipe, some, run=args.run, device_name=device_name)
         case "skeletonize":
             measure()
-        case "maps" | "compact":
+        case _:  # maps, compact
             measure(some)
 
 

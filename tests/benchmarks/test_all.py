@@ -22,7 +22,7 @@ ROWS = {
     "postprocess": list(WAYS),
     "compact": ["outline", "drawing", *MEDIAL, "64 × 64", "48 × 48"],
     "skeletonize": ["silhouette 40 × 40", "vessels 40 × 40", "compact, pixels", "thin", "lee"],
-    "submission": ["10 shapes"],
+    "submission": ["5 shapes"],
 }
 
 
@@ -46,7 +46,7 @@ def test_every_row_has_its_figures(what, trained, monkeypatch, capsys):
         case "skeletonize":
             benchmark_skeletonize()
         case "submission":
-            benchmark_submission("weights/geometry", paths, most=10)
+            benchmark_submission("weights/geometry", paths, most=5)
     said = capsys.readouterr().out
     for row in ROWS[what]:
         assert re.search(rf"^ +{re.escape(row)}\b.*\d", said, re.MULTILINE), row

@@ -16,3 +16,16 @@ def test_what_cannot_be_measured_is_one_line(what, tmp_path, overrides):
         done = run_script("benchmark", *words, "--set", *overrides)
         assert done.code == 1 and done.stderr.count("\n") == 1
         assert "64.png: is 64×64, the others 32×32; bring all to one size" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("maps", "--rows", "plain"), "--rows is for train; maps has none"),
+        (("compact", "--device", "cuda:7"), "--device is for predict, train; compact has none"),
+        (("skeletonize", "--count", "3"), "--count is for maps, predict, compact, submission; sk"),
+    ],
+)
+def test_what_a_benchmark_has_not_is_refused(words, message):
+    done = run_script("benchmark", *words)
+    assert done.code == 1 and done.stderr.startswith(f"error: {message}")

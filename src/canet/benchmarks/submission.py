@@ -12,7 +12,7 @@ from canet.core.console import REPOSITORY, UserError
 
 
 def benchmark_submission(run: str, paths: list[Path], most: int) -> None:
-    """Whole commands over 10, 100, … shapes (copies, renamed).
+    """Whole commands over 10, 100, … shapes (copies, renamed), or over `most` where it is less.
 
     Args:
         run: its name.
@@ -20,7 +20,7 @@ def benchmark_submission(run: str, paths: list[Path], most: int) -> None:
         most: the largest number of shapes.
     """
     with tempfile.TemporaryDirectory() as folder:
-        count, shapes = 10, Path(folder, "shapes")
+        count, shapes = min(10, most), Path(folder, "shapes")
         shapes.mkdir()
         while count <= most:
             for i in range(count):
