@@ -37,9 +37,9 @@ def score_all(args: argparse.Namespace) -> None:
     from canet.evaluation.classical_scores import held_out_path, held_out_table
     from canet.evaluation.score_tables import write_table
 
-    recipe = cli.load_recipe(args)
-    announce("classical methods", [recipe.data_root], [held_out_path(recipe, args.fold)])
-    table = held_out_table(recipe, args.fold, force=args.force)
+    recipe, fold = cli.load_recipe(args), args.fold or 0
+    announce("classical methods", [recipe.data_root], [held_out_path(recipe, fold)])
+    table = held_out_table(recipe, fold, force=args.force)
     if args.out:
         write_table(args.out, table)
     print(table.to_string(index=False, float_format="{:.4f}".format))
@@ -51,6 +51,8 @@ def check(args: argparse.Namespace) -> None:
         raise UserError("all looks at the images that a fold holds out; leave --images out")
     if args.method != "all" and not (args.images and args.out):
         raise UserError(f"{args.method} wants --images DIR and --out DIR; all wants --recipe NAME")
+    if args.method != "all" and (args.recipe or args.overrides or args.fold is not None):
+        raise UserError(f"--recipe, --set and --fold are for all; {args.method} has none")
     if args.tolerance is not None and args.method != "compact":
         raise UserError(f"--tolerance is for compact; {args.method} has none")
     if args.tolerance is not None and not args.tolerance >= 0:
@@ -62,11 +64,9 @@ def main() -> None:
     parser.add_argument("method", choices=[*sorted(METHODS), "all"])
     parser.add_argument("--images", type=Path, metavar="DIR", help="shapes")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (all: CSV, too)")
-    parser.add_argument("--fold", type=int, default=0, metavar="K", help="of all (default: 0)")
-    compact = parser.add_argument_group("compact")
-    compact.add_argument(
-        "--tolerance", type=float, metavar="PX", help=f"(default: {PLAIN.tolerance_px:g})"
-    )
+    parser.add_argument("--fold", type=int, metavar="K", help="of all (default: 0)")
+    told = f"of compact (default: {PLAIN.tolerance_px:g})"
+    parser.add_argument("--tolerance", type=float, metavar="PX", help=told)
     args = parser.parse_args()
     check(args)
     if args.method == "all":

@@ -54,6 +54,9 @@ def test_all_is_drawn_again_by_force(shapes, monkeypatch, capsys):
     ("words", "message"),
     [
         (["lee", "--tolerance", "2"], "is for compact; lee has none"),
+        (["lee", "--recipe", "nothing"], "--recipe, --set and --fold are for all; lee has none"),
+        (["compact", "--fold", "0"], "--fold are for all; compact has none"),
+        (["compact", "--set", "folds.count=2"], "--set and --fold are for all"),
         (["all"], "leave --images out"),
         (["compact", "--tolerance", "-1"], "expected 0 or more"),
         (["compact", "--tolerance", "nan"], "expected 0 or more"),

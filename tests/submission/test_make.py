@@ -17,12 +17,12 @@ from canet.submission.by_network import network_predictor
 from canet.submission.make import add_options, destination, folder_to_use, make_submission
 
 
-def options(*words: str):
+def options(*words: str, device: tuple[str, ...] = ("--device", "cpu")):
     parser = ArgumentParser()
     add_options(parser)
     cli.add_overrides(parser)
     parser.add_argument("--force", action="store_true")
-    return parser.parse_args([*words, "--device", "cpu"])
+    return parser.parse_args([*words, *device])
 
 
 def test_a_plain_name_goes_to_the_submissions(tmp_path):
@@ -136,6 +136,9 @@ def test_the_networks_of_a_run_are_averaged_as_asked(trained):
         (["--longest-px", "-1"], "--longest-px -1: expected 32 or more, or 0"),
         (["--run", "weights/geometry", "--tta"], "--tta is for networks"),
         (["--run", "weights/geometry", "--threshold", "0.3"], "--threshold is for networks"),
+        (["--run", "weights/geometry", "--threshold", "0"], "--threshold is for networks"),
+        (["--run", "weights/geometry", "--spur-px", "0"], "--spur-px is for networks"),
+        (["--run", "weights/geometry"], "--device is for networks"),
         (["--run", "weights/canet_axis", "--folds", "0"], "is one model; leave it out"),
     ],
 )
@@ -148,4 +151,13 @@ def test_a_forest_whose_recipe_is_damaged_is_refused(tmp_path):
     write_json(tmp_path / "config.json", {"recipe": load("geometry").stored()})
     (tmp_path / "forest.npz").write_bytes(b"")
     with pytest.raises(UserError, match="damaged"):
-        make_submission(options("--run", str(tmp_path)), None)
+        make_submission(options("--run", str(tmp_path), device=()), None)
+
+
+def test_what_is_set_of_networks_is_left_out_by_geometry_and_that_is_said(data_root, capsys):
+    words = ["--run", "weights/geometry", "--images", str(data_root / "img_test_shape")]
+    args = options(*words, device=())
+    args.overrides = ["postprocess.components=one", "train.epochs=2", "predict.tta=true"]
+    make.predictor_of(args, None, make.SHIPPED)
+    said = "warning: postprocess.components, predict.tta: left out, since for networks; weights/g"
+    assert said in capsys.readouterr().out

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
 
-from canet.core.console import REPOSITORY, UserError, announce, shown
+from canet.core.console import REPOSITORY, UserError, announce, shown, warn
 from canet.core.recipe import Recipe
 from canet.core.recipe_files import overridden
 from canet.core.runs import find_run
@@ -18,6 +18,8 @@ from canet.submission.write import submit, zip_beside
 SHIPPED = REPOSITORY / "weights" / "geometry"
 LEAST_SIZE_PX = 32
 NETWORKS_ALONE = ("threshold", "tta", "folds", "components", "join", "spur_px", "spur_radii")
+NETWORKS_ALONE += ("device",)
+SECTIONS_OF_NETWORKS = ("postprocess.", "predict.")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -92,11 +94,20 @@ def folder_to_use(args: Namespace, asked: Recipe | None) -> Path:
 def predictor_of(args: Namespace, asked: Recipe | None, folder: Path) -> Predictor:
     """A run's forest, or its networks."""
     if home := forest.stored_in(folder):
-        given = [k for k in NETWORKS_ALONE if getattr(args, k)]
+        given = [k for k in NETWORKS_ALONE if _is_given(getattr(args, k))]
+        keys = [text.partition("=")[0] for text in args.overrides]
+        if idle := [k for k in keys if k.startswith(SECTIONS_OF_NETWORKS)]:
+            # no error: run.sh passes what it was given to all that is shipped
+            warn(f"{', '.join(idle)}: left out, since for networks; {shown(folder)} is geometry")
         return geometry_predictor(folder, home, given=given)
     from canet.submission.by_network import network_predictor  # torch takes seconds to import
 
     return network_predictor(args, asked, folder)
+
+
+def _is_given(value: object) -> bool:
+    """Whether an option of the command line was given; 0 was."""
+    return value is not None and value is not False and value != []
 
 
 def destination(out: str | None, default: Path) -> Path:
