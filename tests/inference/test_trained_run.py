@@ -74,6 +74,14 @@ def test_what_is_not_trained_is_told_from_what_is_damaged(tiny, tmp_path):
         require_same_experiment(lines.run_folder, ["0", "1"])
 
 
+def test_the_newest_run_is_so_wherever_its_clock_was(tmp_path):
+    ended = {"first": "2026-01-10T01:00:00+0000", "last": "2026-01-09T23:30:00-0800", "odd": "z"}
+    for name, time in ended.items():
+        done = {"identity": "", "finished_at": time}
+        write_json(tmp_path / name / "fold-0" / "done.json", done)
+    assert newest_run(tmp_path) == tmp_path / "last"
+
+
 def test_an_unknown_run_names_what_is_there(tiny, tmp_path):
     with pytest.raises(UserError, match=r"trained runs: none; .*weights/canet_axis, weights/geom"):
         find_run("canet_axis", tmp_path)

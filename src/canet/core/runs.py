@@ -1,5 +1,6 @@
 """Runs on disk: where they lie, which folds of them are finished."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from canet.core.console import REPOSITORY, UserError, printable, shown
@@ -28,7 +29,7 @@ def newest_run(runs: Path) -> Path:
         UserError: nothing is trained yet.
     """
     finished = [
-        (max(done["finished_at"] for done in folds.values()), run)
+        (max(_time_of(done) for done in folds.values()), run)
         for run in runs.glob("*")
         if (folds := finished_folds(run))
     ]
@@ -37,6 +38,14 @@ def newest_run(runs: Path) -> Path:
             f"{shown(runs)}: no trained run; train one with bash run.sh, or name one with --run"
         )
     return max(finished)[1]
+
+
+def _time_of(done: dict) -> datetime:
+    """When a training ended, wherever its clock was; long ago where that cannot be read."""
+    try:
+        return datetime.fromisoformat(done["finished_at"]).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def find_run(name: str | None, runs: Path = REPOSITORY / "runs") -> Path:
