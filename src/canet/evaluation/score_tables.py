@@ -99,7 +99,4 @@ def read_table(path: Path, *wanted: str) -> pd.DataFrame:
     Raises:
         UserError: the file is damaged.
     """
-    try:
-        return pd.read_csv(path).set_index("method").astype(dict.fromkeys(wanted, float))
-    except (ValueError, KeyError, ArithmeticError, pd.errors.ParserError):
-        raise damaged(path) from None
+    return read_columns(path, {"method": str} | dict.fromkeys(wanted, float)).set_index("method")
