@@ -1,8 +1,9 @@
 """One page about a run: figures, curves, worst and best images, searches, how to reproduce it.
 
 reads   runs/NAME/, its studies, the labelled images of the data set
-writes  runs/NAME/report.html, one file that needs nothing but itself, and its pictures as plain
-        files in runs/NAME/report/
+writes  runs/NAME/report.html, one file that needs nothing but itself, its pictures as plain files
+        in runs/NAME/report/, and for a network the scores of classical methods on each fold,
+        runs/NAME/classical_fold-K.csv and .json, which baseline.py all writes, too
 
 It is about the data of whoever runs it, and stays in runs/.
 
