@@ -24,7 +24,13 @@ def test_by_geometry(size, tolerance):
 
 
 @pytest.mark.parametrize(
-    "options", [{"reach_border": True}, {"reach_outline": True}, {"tolerance": "20%"}]
+    "options",
+    [
+        {"reach_border": True},
+        {"reach_outline": True},
+        {"reach_border": True, "reach_outline": True},
+        {"tolerance": "20%"},
+    ],
 )
 def test_with_other_switches(options):
     for name, mask in all_kinds(64):

@@ -181,6 +181,20 @@ def test_rods_at_every_angle_are_as_long_as_they_are():
         assert skeleton.summary["ends"] == 2 and (skeleton.nodes["radius"] < 2.2).all()
 
 
+@pytest.mark.parametrize("shape", [(24, 4), (32, 8)])
+def test_lines_whose_axis_lies_beside_their_pixels_stay_whole(shape):
+    mask = blobs(*shape, 0.7)
+    check_topology(canet.skeletonize(mask, reach_border=True, reach_outline=True), mask)
+
+
+def test_no_line_reaches_beyond_the_image():
+    for end in range(30, 60):
+        rod = np.zeros((60, 40), np.uint8)
+        cv2.line(rod, (10, 10), (45, end), 1, 7)
+        at = canet.skeletonize(rod, reach_outline=True).graph.xy
+        assert (at >= 0).all() and (at <= (40, 60)).all()
+
+
 def test_lines_stop_where_another_is_near():
     comb = np.zeros((120, 120), bool)
     comb[50:70, 10:110] = True  # a tooth that points at it ends where its line does

@@ -143,15 +143,17 @@ class _MeasuredLine:
             return
         ahead = (xy[0] - xy[behind]) / away[behind]
         own = {tuple(at) for node in nodes[: behind + 1] for at in pixels_of[node].tolist()}
-        way = [at for at in self._straight_on(xy[0], ahead, own) if not self.pixels[at]]
+        pixel = pixels_of[nodes[0]][0, ::-1]  # which the axis may pass by: from its nearest point
+        start = np.clip(xy[0], pixel, pixel + 1)
+        way = [at for at in self._straight_on(start, ahead, own) if not self.pixels[at]]
         if not way:
             return
         rows, columns = np.transpose(way)
         self.number[rows, columns] = len(self.samples.xy) + np.arange(len(way))
         inscribed = self.depth[rows, columns] - 0.5
         unknown = np.full(len(way), np.nan)
-        along = (np.stack([columns, rows], axis=1) + 0.5 - xy[0]) @ ahead
-        on_ray = xy[0] + along[:, None] * ahead
+        along = np.maximum((np.stack([columns, rows], axis=1) + 0.5 - xy[0]) @ ahead, 0)
+        on_ray = np.clip(xy[0] + along[:, None] * ahead, 0, self.mask.shape[::-1])
         more = Samples(on_ray, inscribed, unknown, unknown, inscribed)
         both = ((getattr(of, f.name) for of in (self.samples, more)) for f in fields(Samples))
         self.samples = Samples(*map(np.concatenate, map(list, both)))
