@@ -126,38 +126,42 @@ class _MeasuredLine:
     def extend(self) -> None:
         """Let lines go on straight from their ends until the mask ends, or another line is near."""
         pixels_of = _pixels_by_node(self.pixels, self.node_of)
-        for branch in self.graph.branches:
-            for nodes in (branch.nodes, branch.nodes[::-1]):
-                if self.graph.degree[nodes[0]] == 1:
-                    self._go_on(nodes, pixels_of)
+        ways = (nodes for b in self.graph.branches for nodes in (b.nodes, b.nodes[::-1]))
+        is_end = self.graph.degree == 1
+        added = [self._go_on(nodes, pixels_of) for nodes in ways if is_end[nodes[0]]]
+        added = np.concatenate([np.empty((0, 4)), *added])
+        rows, columns = added[:, :2].T.astype(int)
+        self.number[rows, columns] = len(self.samples.xy) + np.arange(len(added))
+        inscribed = self.depth[rows, columns] - 0.5
+        unknown = np.full(len(added), np.nan)
+        more = Samples(added[:, 2:], inscribed, unknown, unknown, inscribed)
+        both = ((getattr(of, f.name) for of in (self.samples, more)) for f in fields(Samples))
+        self.samples = Samples(*map(np.concatenate, map(list, both)))
         self.pixels = thin_to(self.pixels, self.pixels)
         self.graph, self.node_of = self._graph()
 
-    def _go_on(self, nodes: np.ndarray, pixels_of: list[np.ndarray]) -> None:
-        """Add the pixels ahead of a branch's first node, seen from a radius (or more) behind it."""
+    def _go_on(self, nodes: np.ndarray, pixels_of: list[np.ndarray]) -> np.ndarray:
+        """Add the pixels ahead of a branch's first node, seen from a radius (or more) behind it.
+
+        Returns:
+            (K, 4) row and column of each, x and y of its node.
+        """
         xy = self.graph.xy[nodes]
         away = np.hypot(*(xy - xy[0]).T)
         is_behind = away >= max(self.graph.inscribed[nodes[0]], BACK_PX)
         behind = int(np.argmax(is_behind)) if is_behind.any() else len(nodes) - 1
         if not away[behind]:  # all of it in one place of the axis: no direction
-            return
+            return np.empty((0, 4))
         ahead = (xy[0] - xy[behind]) / away[behind]
         own = {tuple(at) for node in nodes[: behind + 1] for at in pixels_of[node].tolist()}
         pixel = pixels_of[nodes[0]][0, ::-1]  # which the axis may pass by: from its nearest point
         start = np.clip(xy[0], pixel, pixel + 1)
         way = [at for at in self._straight_on(start, ahead, own) if not self.pixels[at]]
-        if not way:
-            return
-        rows, columns = np.transpose(way)
-        self.number[rows, columns] = len(self.samples.xy) + np.arange(len(way))
-        inscribed = self.depth[rows, columns] - 0.5
-        unknown = np.full(len(way), np.nan)
-        along = np.maximum((np.stack([columns, rows], axis=1) + 0.5 - xy[0]) @ ahead, 0)
+        at = np.array(way, int).reshape(-1, 2)
+        self.pixels[tuple(at.T)] = True
+        along = np.maximum((at[:, ::-1] + 0.5 - xy[0]) @ ahead, 0)
         on_ray = np.clip(xy[0] + along[:, None] * ahead, 0, self.mask.shape[::-1])
-        more = Samples(on_ray, inscribed, unknown, unknown, inscribed)
-        both = ((getattr(of, f.name) for of in (self.samples, more)) for f in fields(Samples))
-        self.samples = Samples(*map(np.concatenate, map(list, both)))
-        self.pixels[rows, columns] = True
+        return np.concatenate([at, on_ray], axis=1)
 
     def _straight_on(
         self, start: np.ndarray, ahead: np.ndarray, own: set[tuple[int, int]]
