@@ -108,7 +108,7 @@ class SkeletonGraph:
     def __len__(self) -> int:
         return len(self.xy)
 
-    @property
+    @cached_property
     def salience(self) -> np.ndarray:
         """(N,) float64, px: arc minus chord."""
         return np.where(np.isinf(self.arc), np.inf, self.arc - self.chord)

@@ -89,6 +89,8 @@ class _MeasuredLine:
     Attributes:
         pixels: (H, W) bool, what is left.
         graph: of that.
+        node_of: its node of each pixel, row by row.
+        part_of: the 4-connected part of the mask that each of its nodes lies in.
         pruned: how many branches are gone, and their length in px.
     """
 
@@ -100,14 +102,16 @@ class _MeasuredLine:
         self.number[line.pixels] = np.arange(np.count_nonzero(line.pixels))
         self.samples = _measured(line)
         self.pruned = [0, 0.0]
-        self.graph, self.node_of = self._graph()
+        self._look()
 
-    def _graph(self) -> tuple[SkeletonGraph, np.ndarray]:
-        """The graph, and the node of each of its pixels, row by row."""
+    def _look(self) -> None:
+        """Make the graph of the pixels."""
         found = graph_of_pixels(self.pixels)
         at, known = self.number[self.pixels], self.samples
         facts = {f.name: getattr(known, f.name)[at] for f in fields(known)}
-        return merge_junctions(SkeletonGraph(edges=found.edges, **facts))
+        self.graph, self.node_of = merge_junctions(SkeletonGraph(edges=found.edges, **facts))
+        self.part_of = np.empty(len(self.graph), np.int32)
+        self.part_of[self.node_of] = self.part[self.pixels]
 
     def prune(self) -> None:
         """Cut spurs, at each junction the shortest, and look at what remains anew."""
@@ -121,7 +125,7 @@ class _MeasuredLine:
             rest = self.pixels.copy()
             rest[self.pixels] = ~gone[self.node_of]
             self.pixels = thin_to(rest, rest)
-            self.graph, self.node_of = self._graph()
+            self._look()
 
     def extend(self) -> None:
         """Let lines go on straight from their ends until the mask ends, or another line is near."""
@@ -138,7 +142,7 @@ class _MeasuredLine:
         both = ((getattr(of, f.name) for of in (self.samples, more)) for f in fields(Samples))
         self.samples = Samples(*map(np.concatenate, map(list, both)))
         self.pixels = thin_to(self.pixels, self.pixels)
-        self.graph, self.node_of = self._graph()
+        self._look()
 
     def _go_on(self, nodes: np.ndarray, pixels_of: list[np.ndarray]) -> np.ndarray:
         """Add the pixels ahead of a branch's first node, seen from a radius (or more) behind it.
@@ -218,9 +222,7 @@ class _MeasuredLine:
         The outline is one only within a 4-connected part. Twice the length is what a line of one
         pixel has, which hangs on by a corner or which the axis does not reach.
         """
-        part = np.empty(len(self.graph), np.int32)
-        part[self.node_of] = self.part[self.pixels]
-        salience = self.graph.salience[nodes]
+        salience, part = self.graph.salience[nodes], self.part_of
         if np.isnan(salience).any() or (part[nodes] != part[root]).any():
             return 2 * length_px
         return float(salience.max())
