@@ -80,6 +80,8 @@ def test_networkx_reads_graphml(written):
     skeleton, folder = written
     graph = nx.read_graphml(folder / "skeleton.graphml", node_type=int, force_multigraph=True)
     assert graph.number_of_edges() == len(skeleton.branches)
+    keys = [key for _, _, key in graph.edges(keys=True)]
+    assert sorted(keys) == list(range(len(keys)))
     own = skeleton.to_networkx()
     assert nx.number_connected_components(own) == skeleton.summary["skeletons"]
     for a, b, facts in graph.edges(data=True):

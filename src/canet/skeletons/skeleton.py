@@ -164,7 +164,7 @@ class Skeleton:
         } | self.mask.counts
 
     def to_networkx(self) -> nx.MultiGraph:
-        """Ends, junctions, single pixels and rings as nodes, branches as edges.
+        """Ends, junctions, single pixels and rings as nodes, branches as edges, by their numbers.
 
         Nodes have `x`, `y` and `radius`; edges `length`, `mean_radius`, `min_radius`, `max_radius`
         and the way, `points`, (K, 2), x and y, with its `radii`, (K,); all in `options.unit`.
@@ -174,10 +174,12 @@ class Skeleton:
             radius = float(self.graph.inscribed[node] * size)
             label = self.label[node].item()
             graph.add_node(node, x=float(x), y=float(y), radius=radius, label=label)
-        for branch, row in zip(self.graph.branches, self.branches.to_dict("records")):
+        rows = self.branches.to_dict("records")
+        for number, (branch, row) in enumerate(zip(self.graph.branches, rows)):
             graph.add_edge(
                 int(branch.nodes[0]),
                 int(branch.nodes[-1]),
+                key=number,  # GraphML's id of the edge, of which Gephi wants each once
                 length=row["branch-distance"],
                 mean_radius=row["mean-radius"],
                 min_radius=row["min-radius"],
