@@ -123,6 +123,25 @@ def test_swc_is_a_forest_of_all_nodes(written):
     assert f"{skeleton.summary['rings']} rings are cut" in text
 
 
+@pytest.mark.parametrize("spacing", [0.00065, 650.0])
+def test_in_any_unit_files_keep_what_they_have_in_pixels(tmp_path, spacing):
+    skeleton = canet.skeletonize(hand(), spacing=spacing, unit="mm")
+    skeleton.save(tmp_path, ["graphml", "geojson", "swc", "svg"])
+    features = json.loads((tmp_path / "skeleton.geojson").read_text())["features"]
+    graph = nx.read_graphml(tmp_path / "skeleton.graphml", force_multigraph=True)
+    edges = sorted((key, facts) for _, _, key, facts in graph.edges(data=True, keys=True))
+    titles = re.findall(r"length ([\d.]+), mean", (tmp_path / "skeleton.svg").read_text())
+    for k, branch in enumerate(skeleton.graph.branches):
+        xy, radius = skeleton.graph.xy[branch.nodes], skeleton.graph.inscribed[branch.nodes]
+        way = np.array(features[k]["geometry"]["coordinates"])
+        assert way / spacing == pytest.approx(xy, abs=1e-4)
+        for radii in (features[k]["properties"]["radius"], json.loads(edges[k][1]["radii"])):
+            assert np.array(radii) / spacing == pytest.approx(radius, abs=1e-4)
+        assert float(titles[k]) / spacing == pytest.approx(branch.length_px, abs=0.01)
+    radii = np.loadtxt(tmp_path / "skeleton.swc")[:, 5] / spacing
+    assert np.sort(radii) == pytest.approx(np.sort(skeleton.graph.inscribed), abs=1e-4)
+
+
 def test_svg_holds_outline_and_branches(written):
     skeleton, folder = written
     space = {"s": "http://www.w3.org/2000/svg"}

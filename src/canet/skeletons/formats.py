@@ -1,6 +1,7 @@
 """A skeleton as files: PNG, overlay, SVG, tables, GraphML, GeoJSON, SWC."""
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
@@ -30,6 +31,7 @@ COLOURS = (
 END, JUNCTION = (20, 20, 20), (200, 20, 30)
 OVERLAY_PX = 1024  # that small images are enlarged to, about
 APART = 0.5  # of their radius, from one circle that is drawn to the next
+DECIMALS = 4  # of a pixel, that files keep
 SHIFT = 6  # bits behind the point of a position that OpenCV draws
 Writer = Callable[[Skeleton, Path], None]  # into a folder
 
@@ -90,8 +92,10 @@ def svg(skeleton: Skeleton, *, circles: bool = False) -> str:
         lines += _circles(skeleton)
     lines.append('<g id="skeleton" fill="none" stroke-linejoin="round" stroke-linecap="round">')
     table = skeleton.branches[["branch-distance", "mean-radius"]].to_numpy()
+    digits = max(_decimals(skeleton) - 2, 0)
     for k, (branch, (length, mean)) in enumerate(zip(skeleton.graph.branches, table)):
-        said = f"branch {k}, length {length:.2f}, mean radius {mean:.2f} {skeleton.options.unit}"
+        said = f"branch {k}, length {length:.{digits}f}, mean radius {mean:.{digits}f} "
+        said += skeleton.options.unit
         way = _path(skeleton.graph.xy[branch.nodes])
         lines.append(f'<path stroke="{_colour(k)}" d="{way}"><title>{escape(said)}</title></path>')
     lines.append("</g>")
@@ -140,6 +144,11 @@ def _outline_path(skeleton: Skeleton) -> str:
     return "".join(ways)
 
 
+def _decimals(skeleton: Skeleton) -> int:
+    """Of numbers in the skeleton's unit, so that each keeps `DECIMALS` of a pixel, or one more."""
+    return DECIMALS - math.floor(math.log10(skeleton.options.spacing))
+
+
 def write_csv(skeleton: Skeleton, folder: Path) -> None:
     """`branches.csv` and `nodes.csv`, see `Skeleton.branches` and `Skeleton.nodes`."""
     for name in ("branches", "nodes"):
@@ -149,10 +158,10 @@ def write_csv(skeleton: Skeleton, folder: Path) -> None:
 
 def write_graphml(skeleton: Skeleton, folder: Path) -> None:
     """`skeleton.graphml`: `Skeleton.to_networkx`; `points` and `radii` as JSON."""
-    graph = skeleton.to_networkx()
+    graph, digits = skeleton.to_networkx(), _decimals(skeleton)
     for _, _, facts in graph.edges(data=True):
         for name in ("points", "radii"):
-            facts[name] = json.dumps(facts[name].round(3).tolist())
+            facts[name] = json.dumps(facts[name].round(digits).tolist())
     write_with(folder / "skeleton.graphml", lambda path: nx.write_graphml(graph, path))
 
 
@@ -161,20 +170,20 @@ def write_geojson(skeleton: Skeleton, folder: Path) -> None:
 
     x to the right and y downwards, from the image's corner, in `options.unit`; not on the earth.
     """
-    size, features = skeleton.options.spacing, []
+    size, digits, features = skeleton.options.spacing, _decimals(skeleton), []
     table = skeleton.branches.drop(columns=[c for c in skeleton.branches if "coord" in c])
     for branch, row in zip(skeleton.graph.branches, table.to_dict("records")):
-        radius = (skeleton.graph.inscribed[branch.nodes] * size).round(4).tolist()
-        covering = (skeleton.graph.radius[branch.nodes] * size).round(4).tolist()
+        radius = (skeleton.graph.inscribed[branch.nodes] * size).round(digits).tolist()
+        covering = (skeleton.graph.radius[branch.nodes] * size).round(digits).tolist()
         row = {k: None if v == np.inf else v for k, v in row.items()}
-        way = (skeleton.graph.xy[branch.nodes] * size).round(4).tolist()
+        way = (skeleton.graph.xy[branch.nodes] * size).round(digits).tolist()
         features.append(
             _feature("LineString", way, row | {"radius": radius, "covering_radius": covering})
         )
     for node in np.flatnonzero(skeleton.graph.degree == 0):
-        place = (skeleton.graph.xy[node] * size).round(4).tolist()
+        place = (skeleton.graph.xy[node] * size).round(digits).tolist()
         radius = float(skeleton.graph.inscribed[node] * size)
-        facts = {"radius": round(radius, 4), "label": skeleton.label[node].item()}
+        facts = {"radius": round(radius, digits), "label": skeleton.label[node].item()}
         features.append(_feature("Point", place, facts))
     content = {"type": "FeatureCollection", "features": features}
     write_text(folder / "skeleton.geojson", json.dumps(content) + "\n")
@@ -201,12 +210,13 @@ def write_swc(skeleton: Skeleton, folder: Path) -> None:
     number = np.empty(len(graph), int)
     number[order] = np.arange(1, len(order) + 1)
     cut = len(graph.edges) - (len(graph) - len(roots))
-    unit = skeleton.options.unit
+    unit, digits = skeleton.options.unit, max(_decimals(skeleton), 0)
     lines = [f"# x y z radius in {unit}; {cut} rings are cut", "# id type x y z radius parent"]
     for node in order.tolist():
-        x, y = graph.xy[node] * size
+        facts = (*graph.xy[node], graph.inscribed[node])
+        x, y, radius = (f"{value * size:.{digits}f}" for value in facts)
         up = number[parent[node]] if parent[node] < above_all else -1
-        lines.append(f"{number[node]} 0 {x:.4f} {y:.4f} 0 {graph.inscribed[node] * size:.4f} {up}")
+        lines.append(f"{number[node]} 0 {x} {y} 0 {radius} {up}")
     write_text(folder / "skeleton.swc", "\n".join(lines) + "\n")
 
 
