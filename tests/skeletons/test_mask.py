@@ -69,6 +69,20 @@ def test_a_threshold_is_a_level_or_otsu():
     assert not inside(np.zeros((4, 4)), threshold="otsu").any()
 
 
+@pytest.mark.parametrize("dtype", [np.uint64, np.int64, np.int32, np.int16, np.int8])
+def test_otsu_of_large_numbers_takes_no_class_for_each(dtype):
+    high = np.iinfo(dtype).max // 4
+    grey = (np.where(BAR, 3, 1) * high).astype(dtype)
+    grey[0, 0] = np.iinfo(dtype).max
+    assert inside(grey, threshold="otsu").sum() == BAR.sum() + 1
+    assert inside(np.maximum(grey, high * 2), threshold="otsu").sum() == BAR.sum() + 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_otsu_of_a_binary_image():
+    assert (inside(BAR, threshold="otsu") == BAR).all()
+
+
 def test_labels_below_half_are_inside_and_kept_apart_on_demand():
     labels = np.zeros((256, 256), np.uint8)
     labels[100:110, 20:128], labels[100:110, 128:236] = 1, 2

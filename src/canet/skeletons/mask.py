@@ -17,6 +17,7 @@ from canet.skeletons.options import Options
 MOST_LABELS = 100_000
 AROUND_PX = 2  # of ground around an object
 RANGES = [2**bits - 1 for bits in (8, 10, 12, 14, 16)]  # of grey levels
+MOST_LEVELS = 2**16  # from 0 on, of integers that are counted one by one; others are put in classes
 OVERSHOT = 1.5  # up to which values count as probabilities
 MOST_ALIKE = 0.7  # share of neighbours that are equal, of labels
 
@@ -135,9 +136,7 @@ def _thresholded(image: np.ndarray, options: Options) -> Mask:
     if options.threshold == "alpha":
         return Mask((image > 127.5).astype(np.int32), np.array([1]), 127.5)
     if options.threshold is not None:
-        is_otsu = options.threshold == "otsu"
-        level = float(low) if is_otsu and low == high else options.threshold
-        level = float(threshold_otsu(image)) if is_otsu and low < high else float(level)
+        level = _otsu(image) if options.threshold == "otsu" else float(options.threshold)
         return Mask((image > level).astype(np.int32), np.array([1]), level)
     if levels <= 2:  # binary; a single value is inside unless it is 0
         level = 0.0 if low == high else float(low)
@@ -151,6 +150,15 @@ def _thresholded(image: np.ndarray, options: Options) -> Mask:
         return Mask((image > 0).astype(np.int32), np.array([1]), 0.0, warnings=[said])
     said = f"{levels:,} grey levels: cut at {half:g} (--threshold otsu, or a value)"
     return Mask((image > half).astype(np.int32), np.array([1]), half, warnings=[said])
+
+
+def _otsu(image: np.ndarray) -> float:
+    low, high = image.min().item(), image.max().item()
+    if low == high:
+        return float(low)
+    if image.dtype.kind == "b" or high - min(low, 0) >= MOST_LEVELS:
+        image = image.astype(float)
+    return float(threshold_otsu(image))
 
 
 def _looks_labelled(image: np.ndarray) -> bool:
