@@ -102,6 +102,13 @@ def test_labels_below_half_are_inside_and_kept_apart_on_demand():
     assert (inside(soft) == (soft == 65535)).all()
 
 
+@pytest.mark.parametrize("turn", [np.asarray, np.transpose])
+def test_areas_are_numbered_however_the_image_lies(turn):
+    stripes = np.zeros((40, 60), np.uint8)
+    stripes[5:35, 10:50] = np.arange(40) // 2 + 1
+    assert (inside(turn(stripes)) == (turn(stripes) > 0)).all()
+
+
 def test_touching_labels_each_keep_their_hole():
     labels = np.zeros((60, 100), np.uint8)
     labels[10:50, 10:50], labels[10:50, 50:90] = 1, 2

@@ -163,11 +163,13 @@ def _otsu(image: np.ndarray) -> float:
 
 def _looks_labelled(image: np.ndarray) -> bool:
     """Whether the ground is 0 and neighbours above it mostly have one value, as in no picture."""
-    left, right = image[:, :-1], image[:, 1:]
-    both = (left > 0) & (right > 0)
-    same = np.count_nonzero(both & (left == right))
+    pairs = same = 0
+    for a, b in ((image[:, :-1], image[:, 1:]), (image[:-1], image[1:])):
+        both = (a > 0) & (b > 0)
+        pairs += np.count_nonzero(both)
+        same += np.count_nonzero(both & (a == b))
     is_numbers = image.dtype.kind in "iu" or (image == np.rint(image)).all()
-    return is_numbers and image.min() == 0 and same > MOST_ALIKE * np.count_nonzero(both)
+    return is_numbers and image.min() == 0 and same > MOST_ALIKE * pairs
 
 
 def _half(image: np.ndarray) -> float:
