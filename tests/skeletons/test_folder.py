@@ -227,6 +227,20 @@ def test_pages_of_a_tiff_and_of_an_array(run, tmp_path):
     assert (tmp_path / "skeletons/array/page-002/skeleton.png").is_file()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])  # read by Pillow, by tifffile
+@pytest.mark.parametrize("count", [1, 2])
+def test_overviews_and_masks_are_no_pages(tmp_path, dtype, count):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for _ in range(count):
+            for step, kind in ((1, 0), (2, 1), (4, 1), (1, 4)):
+                page = (BAR[::step, ::step] > 0).astype(dtype if kind < 4 else bool)
+                file.write(page, subfiletype=kind)
+    tifffile.imwrite(tmp_path / "alone.tif", BAR.astype(dtype), subfiletype=1)
+    pages = [*read_pages(tmp_path / "a.tif"), *read_pages(tmp_path / "alone.tif")]
+    assert [page.number for page in pages] == [*([0] if count == 1 else [1, 2]), 0]
+    assert all(((page.grey > 0) == (BAR > 0)).all() for page in pages)
+
+
 @pytest.mark.parametrize("order", "<>")
 def test_sixteen_bits_in_either_order_of_bytes(tmp_path, order):
     levels = np.zeros((40, 60), np.uint16)

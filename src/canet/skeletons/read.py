@@ -2,14 +2,14 @@
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from tifffile import TiffFile
 
 from canet.core.console import UserError
@@ -31,6 +31,7 @@ MOST_BYTES = 8 * MOST_PIXELS
 TIFF_BEGINS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as Pillow's
 FULL = (1, 255, 65535)  # opacities, of floats and integers
+NOT_OWN = 1 | 4  # bits of a TIFF's NewSubfileType: an overview, a mask of another page
 UPRIGHT = {  # by EXIF's orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -63,6 +64,7 @@ class Page:
 def read_pages(path: Path, kind: Kind = "brightness") -> Iterator[Page]:
     """The images of a file: one, a TIFF's pages, an animation's frames, an array's first axis.
 
+    A TIFF's overviews, smaller copies of its pages, and its masks of pages are left out.
     Photographs are turned as their EXIF orientation says; nothing is rescaled.
 
     Args:
@@ -111,12 +113,27 @@ def _image_pages(path: Path, kind: Kind) -> Iterator[Page]:
     is_phone = (image.format, wanted) == ("MPO", "JPEG")  # a JPEG, then previews or depths
     if image.format != wanted and not is_phone:
         raise Unreadable(f"is a {image.format} with the name of a {wanted}; rename it")
-    several = getattr(image, "n_frames", 1) > 1 and not is_phone
-    for number, page in enumerate(ImageSequence.Iterator(image) if several else [image], start=1):
-        _check_size(page.size)
-        if several and page.format == "GIF":  # only the first frame keeps the palette's indices
-            page = page.convert("RGBA")
+    frames = [0] if is_phone else _frames(image, content)
+    several = len(frames) > 1
+    for number, frame in enumerate(frames, start=1):
+        image.seek(frame)
+        _check_size(image.size)
+        # only a GIF's first frame keeps the palette's indices
+        page = image.convert("RGBA") if several and image.format == "GIF" else image
         yield Page(number if several else 0, *_decoded(page if several else _upright(page), kind))
+
+
+def _frames(image: Image.Image, content: bytes) -> Sequence[int]:
+    """Which of a file's pages or frames are read."""
+    if image.format != "TIFF":
+        return range(getattr(image, "n_frames", 1))
+    with TiffFile(io.BytesIO(content)) as file:  # Pillow has no mode for masks
+        return _own_pages(file)
+
+
+def _own_pages(file: TiffFile) -> list[int]:
+    """Which pages are no overviews and no masks of others; if there are none, the first."""
+    return [k for k, page in enumerate(file.pages) if not page.subfiletype & NOT_OWN] or [0]
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -139,7 +156,8 @@ def _rare_tiff_pages(content: bytes, kind: Kind) -> Iterator[Page]:
     with TiffFile(io.BytesIO(content)) as file:
         if not file.pages:
             raise Unreadable("is not a TIFF that can be read; copy or export it again")
-        for number, page in enumerate(file.pages, start=1):
+        own = [file.pages[k] for k in _own_pages(file)]
+        for number, page in enumerate(own, start=1):
             _check_size((page.imagewidth, page.imagelength))
             try:
                 array = page.asarray()
@@ -147,7 +165,7 @@ def _rare_tiff_pages(content: bytes, kind: Kind) -> Iterator[Page]:
                 if "imagecodecs" not in str(error):
                     raise
                 raise Unreadable("has a compression that is not read; export it without") from None
-            yield Page(number if len(file.pages) > 1 else 0, *to_grey(array, kind))
+            yield Page(number if len(own) > 1 else 0, *to_grey(array, kind))
 
 
 def _check_size(size: tuple[int, int]) -> None:
