@@ -276,6 +276,34 @@ def test_tiffs_of_numbers_that_pillow_has_no_mode_for(tmp_path, dtype):
         list(read_pages(tmp_path / "cut.tif"))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.float32])
+def test_colours_one_after_the_other_are_those_side_by_side(tmp_path, dtype):
+    colours = np.stack([BAR, BAR // 2, BAR // 5]).astype(dtype) * dtype(100)
+    for name, config in (("a", "separate"), ("b", "contig")):
+        array = colours if name == "a" else np.moveaxis(colours, 0, -1)
+        tifffile.imwrite(tmp_path / f"{name}.tif", array, photometric="rgb", planarconfig=config)
+    np.save(tmp_path / "c.npy", np.moveaxis(colours, 0, -1))
+    pages = [page for name in ("a.tif", "b.tif", "c.npy") for page in read_pages(tmp_path / name)]
+    masks = [page.grey > page.grey.max() / 2 for page in pages]
+    assert [page.number for page in pages] == [0, 0, 0]
+    assert all((mask == (BAR > 0)).all() for mask in masks)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
+def test_white_is_high_also_where_it_is_stored_as_0(tmp_path, dtype, order):
+    levels = np.where(BAR, np.iinfo(dtype).max, 0).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", ~levels, photometric="miniswhite", byteorder=order)
+    (page,) = read_pages(tmp_path / "a.tif")
+    assert (page.grey == levels).all()
+
+
+def test_colours_that_are_not_read_are_no_damage(tmp_path):
+    Image.new("LAB", (60, 40)).save(tmp_path / "lab.tif")
+    with pytest.raises(Unreadable, match="has CIELAB colours, which are not read; export it in"):
+        list(read_pages(tmp_path / "lab.tif"))
+
+
 @pytest.mark.parametrize("rest", [b"", b"\0\0\0\0\0", b"\x08\0\0\0" + b"\0" * 40])
 def test_a_tiff_without_pages_is_named(run, tmp_path, rest):
     (tmp_path / "cut.tif").write_bytes(b"II*\0" + rest)

@@ -113,6 +113,9 @@ def _image_pages(path: Path, kind: Kind) -> Iterator[Page]:
     is_phone = (image.format, wanted) == ("MPO", "JPEG")  # a JPEG, then previews or depths
     if image.format != wanted and not is_phone:
         raise Unreadable(f"is a {image.format} with the name of a {wanted}; rename it")
+    if _is_deep_and_planar(image):
+        yield from _rare_tiff_pages(content, kind)
+        return
     frames = [0] if is_phone else _frames(image, content)
     several = len(frames) > 1
     for number, frame in enumerate(frames, start=1):
@@ -121,6 +124,13 @@ def _image_pages(path: Path, kind: Kind) -> Iterator[Page]:
         # only a GIF's first frame keeps the palette's indices
         page = image.convert("RGBA") if several and image.format == "GIF" else image
         yield Page(number if several else 0, *_decoded(page if several else _upright(page), kind))
+
+
+def _is_deep_and_planar(image: Image.Image) -> bool:
+    """Whether a TIFF has more than 8 bits, a colour after the other, which Pillow takes for 8."""
+    tags = getattr(image, "tag_v2", {})
+    is_planar = tags.get(ExifTags.Base.PlanarConfiguration) == 2
+    return is_planar and max(tags.get(ExifTags.Base.BitsPerSample, (1,))) > 8
 
 
 def _frames(image: Image.Image, content: bytes) -> Sequence[int]:
@@ -165,7 +175,16 @@ def _rare_tiff_pages(content: bytes, kind: Kind) -> Iterator[Page]:
                 if "imagecodecs" not in str(error):
                     raise
                 raise Unreadable("has a compression that is not read; export it without") from None
+            if page.planarconfig == 2 and array.ndim > 2:  # colours come first
+                array = np.moveaxis(array, 0, -1)
+            array = _rising(array, page.photometric)
             yield Page(number if len(own) > 1 else 0, *to_grey(array, kind))
+
+
+def _rising(values: np.ndarray, photometric: int | None) -> np.ndarray:
+    """A TIFF's levels with white as the highest, as it is in those of 8 bits that Pillow reads."""
+    is_falling = photometric == 0 and values.dtype.kind == "u"
+    return np.iinfo(values.dtype).max - values if is_falling else values
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -177,13 +196,17 @@ def _check_size(size: tuple[int, int]) -> None:
 
 
 def _decoded(image: Image.Image, kind: Kind) -> Grey:
+    if image.mode == "LAB":
+        raise Unreadable("has CIELAB colours, which are not read; export it in RGB")
     if kind == "alpha":
         return _alpha(image), None
     if kind == "labels" and image.mode in ("P", "LA", "RGB", "RGBA"):
         return _numbers(image), _opacity(image)
     if image.mode == "F" or (image.mode in SIXTEEN_BITS and image.format != "PNG"):
         values = np.array(image)
-        return values.astype(values.dtype.newbyteorder("=")), None
+        values = values.astype(values.dtype.newbyteorder("="))
+        photometric = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation)
+        return _rising(values, photometric), None
     grey, alpha = grey_and_alpha(image)
     if alpha is None:
         return grey, None
