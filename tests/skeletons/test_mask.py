@@ -242,7 +242,7 @@ def test_what_does_not_fit_is_one_line(options, message):
 
 @pytest.mark.parametrize("image", [np.zeros((9, 9, 5)), np.zeros(4), np.array([["a"]])])
 def test_what_is_no_image_is_one_line(image):
-    with pytest.raises(UserError, match="is an array of"):
+    with pytest.raises(UserError, match=r"^the image is an array of"):
         canet.skeletonize(image)
 
 
@@ -259,6 +259,12 @@ def test_an_image_is_an_array_pillows_or_a_file(tmp_path, monkeypatch):
         canet.skeletonize("two.gif")
     with pytest.raises(UserError, match=r"^none\.png: does not exist"):
         canet.skeletonize("none.png")
+    np.save("none.npy", np.zeros((0, 5, 5)))
+    with pytest.raises(UserError, match=r"^none\.npy: has no image \(shape \(0, 5, 5\)\); exp"):
+        canet.skeletonize("none.npy")
+    np.save("half.npy", BAR / 2)
+    with pytest.raises(UserError, match=r"^half\.npy: has labels that are no whole numbers"):
+        canet.skeletonize("half.npy", labels=True)
     with pytest.raises(UserError, match="File name too long"):
         canet.skeletonize("a" * 999 + ".png")
     exif = Image.Exif()

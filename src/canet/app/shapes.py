@@ -83,9 +83,7 @@ def read_mask(name: str, content: bytes) -> tuple[np.ndarray, list[str]]:
 
 
 def _first_of(path: Path, options: Options) -> tuple[Page, Mask]:
-    first = next(read_pages(path, options.kind), None)
-    if first is None:
-        raise UserError("has no image")
+    first = next(read_pages(path, options.kind))
     _check_size(first.grey)
     return first, find_mask(first.grey, first.opacity, options)
 

@@ -204,8 +204,8 @@ def _skeletonize_file(source: Source, out: Path, options: Options, write: list[W
             place = f" page {page.number}" if page.number else ""
             try:
                 skeleton = skeleton_of(page.grey, page.opacity, options)
-            except UserError as error:
-                raise Unreadable(f"{error!s}{place}") from None
+            except Unreadable as error:
+                raise Unreadable(f"{error}{place}") from None
             folder = out / source.name
             for writer in write:
                 writer(skeleton, folder / f"page-{page.number:03d}" if page.number else folder)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from canet.core.console import UserError
+from canet.core.images import Unreadable
 from canet.data.checks import looks_inverted
 from canet.geometry.masks import fill_holes
 from canet.postprocess.connect import label_pieces
@@ -67,11 +67,11 @@ def find_mask(image: np.ndarray, opacity: np.ndarray | None, options: Options) -
         options: threshold, labels, invert, close, fill_holes, min_area.
 
     Raises:
-        UserError: the image has no values, more labels than `MOST_LABELS`, or labels that are no
+        Unreadable: the image has no values, more labels than `MOST_LABELS`, or labels that are no
             whole numbers.
     """
     if image.ndim != 2 or not image.size:
-        raise UserError(f"is an array of shape {image.shape}; expected (height, width)")
+        raise Unreadable(f"is an array of shape {image.shape}; expected (height, width)")
     image, missing = _finite(image)
     mask = _labelled(image) if options.labels else _thresholded(image, options)
     if options.invert:
@@ -107,7 +107,7 @@ def is_cut_out(inside: np.ndarray, opacity: np.ndarray | None) -> bool:
 def _finite(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Finite numbers, and where there were none, (H, W) bool; the infinite are the extremes."""
     if image.dtype.kind not in "biuf":
-        raise UserError(f"is an array of {image.dtype}; expected numbers")
+        raise Unreadable(f"is an array of {image.dtype}; expected numbers")
     missing = np.isnan(image)
     if image.dtype.kind != "f" or np.isfinite(image).all():
         return image, missing
@@ -118,10 +118,10 @@ def _finite(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _labelled(image: np.ndarray) -> Mask:
     if image.dtype.kind == "f" and (image != np.rint(image)).any():
-        raise UserError("its labels are no whole numbers; save them as integers")
+        raise Unreadable("has labels that are no whole numbers; save them as integers")
     values, numbers = np.unique(image, return_inverse=True)
     if len(values) > MOST_LABELS:
-        raise UserError(f"has {len(values):,} labels; expected at most {MOST_LABELS:,}")
+        raise Unreadable(f"has {len(values):,} labels; expected at most {MOST_LABELS:,}")
     is_object = values > 0
     number_of = np.where(is_object, np.cumsum(is_object), 0).astype(np.int32)
     mask = Mask(number_of[numbers].reshape(image.shape), values[is_object])

@@ -236,6 +236,8 @@ def _alpha(image: Image.Image) -> np.ndarray:
 def _array_pages(path: Path, kind: Kind) -> Iterator[Page]:
     array = _squeezed(np.load(path, allow_pickle=False, mmap_mode="r"))
     pages = array if _is_stack(array) else array[None]
+    if not len(pages):
+        raise Unreadable(f"has no image (shape {array.shape}); expected (height, width)")
     if pages.ndim not in (3, 4):
         raise Unreadable(f"is an array of shape {array.shape}; expected (height, width)")
     for number, page in enumerate(pages, start=1):
@@ -270,7 +272,7 @@ def read_image(image: np.ndarray | Image.Image | str | Path, kind: Kind = "brigh
     if isinstance(image, str | Path):
         pages = [*islice(read_pages(Path(image), kind), 2)]
         if len(pages) != 1:
-            raise Unreadable("has several images; give one, as an array" if pages else "has none")
+            raise Unreadable("has several images; give one, as an array")
         return pages[0].grey, pages[0].opacity
     if isinstance(image, Image.Image):
         return _decoded(_upright(image), kind)
