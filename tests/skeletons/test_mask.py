@@ -184,6 +184,22 @@ def test_numbers_that_are_none_are_outside(invert):
     assert "2 pixels are no numbers" in skeleton.mask.warnings[0]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_what_is_masked_is_outside(dtype):
+    nodata = np.ma.masked_equal(np.where(np.arange(60) < 20, 99, BAR).astype(dtype), 99)
+    skeleton = canet.skeletonize(nodata)
+    assert (skeleton.mask.inside == (BAR & (np.arange(60) >= 20))).all()
+    assert "800 pixels are no numbers" in skeleton.mask.warnings[0]
+    assert (inside(np.ma.masked_array(BAR, False)) == BAR).all()
+
+
+@pytest.mark.parametrize("shape", [(60, 4), (4, 60), (2, 2), (60, 40)])
+def test_colours_are_colours_in_narrow_images_too(shape):
+    mask = np.arange(np.prod(shape)).reshape(shape) % 5 > 1
+    colours = np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
+    assert (inside(colours) == mask).all() and (inside(colours / 255) == mask).all()
+
+
 def test_levels_of_32_bits_are_cut_at_half_of_what_there_is():
     grey = np.where(BAR, 300_000, 40_000).astype(np.int32) + np.arange(60, dtype=np.int32)
     assert (inside(grey) == BAR).all() and (inside(grey.astype(np.float32)) == BAR).all()
@@ -207,6 +223,7 @@ def test_cleaning_is_off_unless_asked_for_and_counted():
     assert filled.mask.counts == {"filled-px": 1} and filled.summary["rings"] == 0
     closed = canet.skeletonize(mask, close=2)
     assert 15 <= closed.mask.counts["closed-px"] <= 21 and closed.summary["pieces"] == 3
+    assert inside(mask, close=100_000).sum() > mask.sum()
     large = canet.skeletonize(mask, min_area=10)
     assert large.mask.counts == {"dropped-objects": 1} and large.summary["pieces"] == 3
     assert canet.skeletonize(mask, min_area=10_000).summary["skeletons"] == 0
@@ -286,6 +303,8 @@ def test_a_skeleton_saves_and_shows_itself(tmp_path):
         "nodes.csv",
         "skeleton.png",
     ]
+    skeleton.save(tmp_path / "one", "png, svg")
+    assert len(list((tmp_path / "one").iterdir())) == 2
     with pytest.raises(UserError, match="formats pdf: expected some of png, overlay"):
         skeleton.save(tmp_path / "out", ["pdf"])
     shown = np.array(Image.open(io.BytesIO(skeleton._repr_png_())))

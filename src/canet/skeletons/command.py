@@ -52,8 +52,7 @@ def main() -> None:
     )
     add_options(parser)
     args = parser.parse_args()
-    formats = [f.strip() for f in args.formats.split(",") if f.strip()]
-    if skeletonize_files(args.images, args.out, options_of(args), formats=formats):
+    if skeletonize_files(args.images, args.out, options_of(args), formats=args.formats):
         sys.exit(1)
 
 

@@ -135,7 +135,7 @@ def _without_page(name: Path) -> Path:
 
 
 def skeletonize_files(
-    asked: Sequence[str], out: Path, options: Options, *, formats: Sequence[str] = ("png",)
+    asked: Sequence[str], out: Path, options: Options, *, formats: Sequence[str] | str = "png"
 ) -> int:
     """Write skeletons of images, `out/NAME/…`, and `out/summary.csv`.
 
@@ -143,7 +143,7 @@ def skeletonize_files(
         asked: files, folders, globs.
         out: folder to write.
         options: how.
-        formats: keys of `formats.FORMATS`.
+        formats: keys of `formats.FORMATS`, or one text of them with commas.
 
     Returns:
         how many images could not be read; each is named.

@@ -231,13 +231,14 @@ FORMATS: dict[str, Writer] = {
 }
 
 
-def writers(names: Iterable[str]) -> list[Writer]:
-    """What writes the formats of these names.
+def writers(names: Iterable[str] | str) -> list[Writer]:
+    """What writes the formats of these names, which may be one text with commas.
 
     Raises:
         UserError: there is no such format, or none is asked for.
     """
-    names = list(names)
+    names = names.split(",") if isinstance(names, str) else names
+    names = [name.strip() for name in names if name.strip()]
     unknown = [name for name in names if name not in FORMATS]
     if unknown or not names:
         asked = unknown[0] if unknown else "is empty"

@@ -189,6 +189,7 @@ def _close(mask: Mask, radius: int) -> None:
     """Closing by a disk; pixels go to the nearest label."""
     if not radius:
         return
+    radius = min(radius, max(mask.objects.shape))  # around which so much is reserved
     outside = np.pad(~mask.inside, 2 * radius + 2, constant_values=True).view(np.uint8)
     beyond = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > radius
     inner = slice(2 * radius + 2, -2 * radius - 2)

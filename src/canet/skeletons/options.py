@@ -31,7 +31,8 @@ class Options:
             half opaque, of cut-outs in colour.
         labels: each value above 0 is an object of its own; else touching ones are one.
         invert: black on white.
-        close: px: gaps up to about twice this are closed (by a disk of this radius).
+        close: px: gaps up to about twice this are closed (by a disk of this radius, or of the
+            image's longer side where that is less).
         fill_holes: px²: holes of at most this area are filled.
         min_area: px²: objects of less area are left out.
         method: `compact` (geometry), `canet` (the trained network), or scikit-image's

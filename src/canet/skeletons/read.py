@@ -246,11 +246,12 @@ def _array_pages(path: Path, kind: Kind) -> Iterator[Page]:
 
 
 def _is_stack(array: np.ndarray) -> bool:
-    return array.ndim == 4 or (array.ndim == 3 and not _has_colours(array))
+    is_picture = _has_colours(array) and min(array.shape[:2]) > 4
+    return array.ndim == 4 or (array.ndim == 3 and not is_picture)
 
 
 def _has_colours(array: np.ndarray) -> bool:
-    return array.ndim == 3 and array.shape[2] in (3, 4) and min(array.shape[:2]) > 4
+    return array.ndim == 3 and array.shape[2] in (3, 4)
 
 
 def _squeezed(array: np.ndarray) -> np.ndarray:
@@ -276,6 +277,8 @@ def read_image(image: np.ndarray | Image.Image | str | Path, kind: Kind = "brigh
         return pages[0].grey, pages[0].opacity
     if isinstance(image, Image.Image):
         return _decoded(_upright(image), kind)
+    if np.ma.is_masked(image):
+        image = image.astype(float).filled(np.nan)  # what is masked is no number
     return to_grey(np.asarray(image), kind)
 
 

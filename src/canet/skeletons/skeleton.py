@@ -189,7 +189,7 @@ class Skeleton:
             )
         return graph
 
-    def save(self, folder: str | Path, formats: Iterable[str] = ("png",)) -> None:
+    def save(self, folder: str | Path, formats: Iterable[str] | str = "png") -> None:
         """Write files as `skeletonize.py` does: png, overlay, svg, csv, graphml, geojson, swc.
 
         Raises:

@@ -31,8 +31,9 @@ def skeletonize(image: np.ndarray | Image.Image | str | Path, **options: object)
         >>> canet.skeletonize(labels, labels=True, spacing=0.65, unit="um").branches
 
     Args:
-        image: (H, W) bool or numbers, or (H, W, 3 or 4) uint8 RGB or RGBA; one of Pillow's; or the
-            path of a file with one image (`read.read_pages` gives each of several).
+        image: (H, W) bool or numbers, or (H, W, 3 or 4) uint8 RGB or RGBA, of which what is masked
+            or nan is outside; one of Pillow's; or the path of a file with one image
+            (`read.read_pages` gives each of several).
         options: the fields of `Options`, which says what they mean.
 
     Returns:
