@@ -17,6 +17,7 @@ import skeletonize
 from canet.core.console import UserError
 from canet.core.images import Unreadable, read_grey
 from canet.skeletons import folder
+from canet.skeletons.formats import FILES
 from canet.skeletons.read import read_pages
 
 BAR = np.zeros((40, 60), np.uint8)
@@ -98,6 +99,14 @@ def test_no_two_images_share_a_folder(run, tmp_path):
     names = {"a.png", "a.bmp", "a.png.png", "summary.csv.png", "B.png", "b.gif"}
     assert set(rows_of(tmp_path / "skeletons").index) == names
     assert all((tmp_path / "skeletons" / n / "skeleton.png").is_file() for n in names)
+
+
+def test_images_that_are_called_as_results(run, tmp_path):
+    for name in ("a.png", "a/skeleton.png.png", "a/Nodes.csv.png", "a/skeleton.png"):
+        save(tmp_path / "in" / name, BAR)
+    assert run("in", "--formats", "png,csv")[0] == 0
+    names = {"a", "a/skeleton.png.png", "a/Nodes.csv.png", "a/skeleton"}
+    assert set(rows_of(tmp_path / "skeletons").index) == names
 
 
 def test_a_page_and_an_image_that_is_called_as_one(run, tmp_path):
@@ -210,7 +219,8 @@ def test_empty_in_empty_out(run, tmp_path):
     every = "png,overlay,svg,csv,graphml,geojson,swc"
     assert run("empty.png", "--formats", every)[0] == 0
     out = tmp_path / "skeletons/empty"
-    assert len(list(out.iterdir())) == 8 and not read_grey(out / "skeleton.png").any()
+    assert {path.name for path in out.iterdir()} == FILES
+    assert not read_grey(out / "skeleton.png").any()
     row = rows_of(tmp_path / "skeletons").loc["empty"]
     assert row["length"] == row["branches"] == row["skeletons"] == row["largest-width"] == 0
 
@@ -309,6 +319,7 @@ def test_a_tiff_without_pages_is_named(run, tmp_path, rest):
     (tmp_path / "cut.tif").write_bytes(b"II*\0" + rest)
     code, said = run("cut.tif")
     assert code == 1 and "error: cut.tif: is " in said
+    assert list(pd.read_csv(tmp_path / "skeletons/summary.csv").columns) == ["image", "page"]
 
 
 def test_a_compression_that_is_not_read_is_no_damage(tmp_path):

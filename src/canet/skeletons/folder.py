@@ -18,7 +18,7 @@ from canet.core.cores import in_threads
 from canet.core.files import write_text
 from canet.core.images import Unreadable
 from canet.data.data_set import listed
-from canet.skeletons.formats import Writer, writers
+from canet.skeletons.formats import FILES, Writer, writers
 from canet.skeletons.options import Options
 from canet.skeletons.read import SUFFIXES, read_pages
 from canet.skeletons.skeletonize import skeleton_of
@@ -104,7 +104,10 @@ def _files_of(path: Path, out: Path) -> Iterable[Path]:
 
 def _named(found: dict[Path, str]) -> list[Source]:
     """Names without suffix; with as many folders before them and, if need be, with it as tell them
-    apart, also where capitals do not, unless there are files that nothing else tells apart."""
+    apart, also where capitals do not, unless there are files that nothing else tells apart.
+
+    Those that without it are called as a result keep it.
+    """
     alike = Counter(str(path).casefold() for path in found)
     as_compared = str.casefold if max(alike.values()) == 1 else str
     parts = {path: len(Path(name).parts) for path, name in found.items()}
@@ -115,7 +118,10 @@ def _named(found: dict[Path, str]) -> list[Source]:
     while clashing := _clashing(whole := last_parts(), as_compared):
         for path in clashing:
             parts[path] += 1
-    names = {path: name.with_suffix("") for path, name in whole.items()}
+    names = {
+        path: name if name.stem.lower() in {SUMMARY, *FILES} else name.with_suffix("")
+        for path, name in whole.items()
+    }
     while clashing := [p for p in _clashing(names, as_compared) if names[p] != whole[p]]:
         names |= {path: whole[path] for path in clashing}
     return [Source(path, str(name)) for path, name in names.items()]
@@ -125,7 +131,6 @@ def _clashing(names: dict[Path, Path], as_compared: Callable[[str], str]) -> lis
     """The files whose names are not theirs alone."""
     keys = {path: as_compared(str(_without_page(name))) for path, name in names.items()}
     times = Counter(keys.values())
-    times[SUMMARY] += 1
     return [path for path, key in keys.items() if times[key] > 1]
 
 
@@ -186,7 +191,8 @@ def skeletonize_files(
 def _write_summary(done: list["_Done"], out: Path) -> int:
     """Write `summary.csv`; returns the number of its rows."""
     rows = [row for d in done for row in d.rows]
-    write_text(out / SUMMARY, pd.DataFrame(rows).to_csv(index=False, float_format="%.8g"))
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["image", "page"])
+    write_text(out / SUMMARY, table.to_csv(index=False, float_format="%.8g"))
     return len(rows)
 
 

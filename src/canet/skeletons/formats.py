@@ -230,6 +230,17 @@ FORMATS: dict[str, Writer] = {
     "swc": write_swc,
 }
 
+FILES = {  # that they write
+    "skeleton.png",
+    "overlay.png",
+    "skeleton.svg",
+    "branches.csv",
+    "nodes.csv",
+    "skeleton.graphml",
+    "skeleton.geojson",
+    "skeleton.swc",
+}
+
 
 def writers(names: Iterable[str] | str) -> list[Writer]:
     """What writes the formats of these names, which may be one text with commas.
