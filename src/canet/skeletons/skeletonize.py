@@ -41,7 +41,8 @@ def skeletonize(image: np.ndarray | Image.Image | str | Path, **options: object)
         mask; there is one 8-connected piece for each of the mask's and a loop for each of its
         holes; every 4-connected part is covered, but for what is pruned; no pixel can be taken that
         is not a line's end; and by `compact`, from a tolerance of 1 px up, the circles of
-        `graph.radius` redraw the mask up to the tolerance and a pixel.
+        `graph.radius` redraw the mask up to the tolerance and a pixel, which noise may pass by
+        another pixel, rarely.
 
     Raises:
         UserError: an option is out of its range, the file cannot be read, or the image is no mask.
